@@ -1,0 +1,1 @@
+"""Sources of advertiser predictions: one protocol, one file each, one contract suite for all."""

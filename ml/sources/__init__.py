@@ -1,0 +1,1 @@
+"""Readers of raw logs. Every source delivers the tables of `contract.py`; `ingest.py` makes them safe."""

@@ -1,0 +1,37 @@
+"""What a source of raw logs must offer (contract suite: tests/contracts/)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pyarrow as pa
+
+from ml.timeline import Window
+
+
+class LogSource(Protocol):
+    """Delivers the tables of the raw-log contract as they come; `ml.sources.ingest` makes them safe."""
+
+    name: str
+
+    def window(self) -> Window:
+        """First and last day that the source can deliver."""
+        ...
+
+    def tables(self) -> set[str]:
+        """Names of the contract tables it has; the others are empty, never invented."""
+        ...
+
+    def read(self, table: str, window: Window) -> pa.Table:
+        """Rows of one table filed under the days of `window`, plus a column `_day` (DATE): the filing day.
+
+        Values are as delivered: wrong types, nulls and duplicates are the ingest's business.
+
+        Raises:
+            BadInput: a missing table or column, or an unreadable file.
+        """
+        ...
+
+    def fingerprint(self) -> str:
+        """Changes when what would be delivered changes."""
+        ...
