@@ -8,7 +8,6 @@ reads the lake: its views hold nothing that was not known by the end of day x.
 
 from __future__ import annotations
 
-import os
 from datetime import date
 from pathlib import Path
 
@@ -46,7 +45,7 @@ class Lake:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         pq.write_table(rows, temporary, compression="zstd")
-        os.replace(temporary, path)
+        temporary.replace(path)
         return path
 
     def connect(self, as_of: date | None = None, *, memory_limit: str = "2GB") -> duckdb.DuckDBPyConnection:

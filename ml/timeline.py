@@ -131,7 +131,8 @@ class Timeline:
             targets: one row a label, with `known_at`, `event_time` and `visible_until` (time of the last
                 event the predictor reads before it; NaT if it reads none).
         """
-        _reject(targets, targets["known_at"] >= end_of(self.predictor_cutoff), f"label known after {self.predictor_cutoff}")
+        cutoff = self.predictor_cutoff
+        _reject(targets, targets["known_at"] >= end_of(cutoff), f"label known after {cutoff}")
         _reject(targets, targets["visible_until"] >= targets["event_time"], "history reaches into the label")
 
     def check_contexts(self, events: pd.DataFrame) -> None:
@@ -154,7 +155,8 @@ class Timeline:
         has_prior = rows["prior_day"].notna()
         priors = rows[has_prior]
         _reject(priors, priors["prior_day"] >= priors["day"], "prior not older than its impression")
-        _reject(priors, priors["prior_day"] < model_known_until, f"prior from before its model's last label ({model_known_until})")
+        stale = priors["prior_day"] < model_known_until
+        _reject(priors, stale, f"prior from before its model's last label ({model_known_until})")
 
     def check_test_labels(self, labels: pd.DataFrame) -> None:
         """Test labels lie in the label window and were known by its close (`event_time`, `known_at`)."""

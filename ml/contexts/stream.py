@@ -59,7 +59,7 @@ class UserContexts:
     def conversions(self) -> pd.DataFrame:
         """The conversion events only: `user` (row), `position`, `advertiser_id`, `time`."""
         mine = self.events["kind"].to_numpy() == "conversion"
-        found = self.events.loc[mine, ["user", "advertiser_id", "time"]]
+        found: pd.DataFrame = self.events.loc[mine, ["user", "advertiser_id", "time"]]
         return found.assign(position=np.flatnonzero(mine) - self.offsets[found["user"].to_numpy()])
 
 
