@@ -1,1 +1,1 @@
-"""x"""
+"""The online service. Empty so far: it comes with the serving bundle; nothing in it may import dagster."""

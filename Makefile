@@ -1,0 +1,45 @@
+# Adprior: `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= var
+export PROFILE SOURCE DATA MAPPING AS_OF
+
+ARGS = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data "$(DATA)") \
+       $(if $(MAPPING),--mapping "$(MAPPING)") --out "$(OUT)"
+
+.PHONY: help run ui test test-slow lint clean install
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@echo "make TARGET [PROFILE=tiny|small|full] [SOURCE=world|purchases] [DATA=<dir>] [MAPPING=<file>] [OUT=<dir>] [AS_OF=<day>]"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "Adprior needs Python 3.11; name it with PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## make .venv and install everything into it
+
+run: install ## the whole pipeline for one snapshot day; type it again to resume
+	@$(BIN)/adprior run $(ARGS) $(if $(AS_OF),--as-of $(AS_OF))
+
+ui: install ## Dagster and MLflow pages on the state that `make run` left
+	@$(BIN)/adprior ui $(ARGS)
+
+test: install ## the test suite, as CI runs it
+	@$(BIN)/python -m pytest
+
+test-slow: install ## tests that take minutes or need the real base model
+	@$(BIN)/python -m pytest -m slow
+
+lint: install ## ruff (style, format), mypy --strict on ml/ and serving/, import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+clean: ## remove everything that runs have written (var/), keeping fetched base models
+	@find "$(OUT)" -mindepth 1 -maxdepth 1 ! -name base_models -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -1,0 +1,1 @@
+"""The advertiser LLM: base model, tokens, batches, LoRA training and the one-pass advertiser head."""

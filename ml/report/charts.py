@@ -1,0 +1,149 @@
+"""Where things stand in the plots of intervals: scales in per cent, so that a plot is as wide as the page.
+
+It draws nothing: charts.html does. Positions are per cent of the plot's width or height.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ml.report.formats import decimals_for, number, width
+from ml.report.measures import GROUPS, RECALL_AT, Measure, Unit, arm_label, measure
+from ml.report.schema import Difference, Interval
+from ml.report.verdict import Outcome, outcome_of
+
+PANELS = ("", "new_")
+"""Groups of recall@k that are drawn; the others are in the table."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear axis from `low` to `high` with round ticks."""
+
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def over(cls, values: Iterable[float | None], *, zero: bool = False, ticks: int = 4) -> Scale:
+        """The smallest axis with round ends over `values` (and zero, if asked)."""
+        known = [v for v in values if v is not None] + ([0.0] if zero else [])
+        low, high = min(known, default=0.0), max(known, default=1.0)
+        if high == low:
+            low, high = low - abs(low or 1) * 0.1, high + abs(high or 1) * 0.1
+        raw = (high - low) / ticks
+        power = 10.0 ** math.floor(math.log10(raw))
+        step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
+        return cls(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step)
+
+    def at(self, value: float) -> float:
+        """Position of `value` in per cent, kept within the axis."""
+        return round(100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low))), 2)
+
+    @property
+    def ticks(self) -> list[float]:
+        count = round((self.high - self.low) / self.step)
+        return [self.low + i * self.step for i in range(count + 1)]
+
+    def labels(self, unit: Unit, *, signed: bool = False) -> list[tuple[float, str]]:
+        """(position, text) of each tick; shares in per cent, without the sign of it."""
+        factor = 100 if unit == "share" else 1
+        decimals = _places(self.step * factor)
+        return [(self.at(t), number(t * factor, decimals, signed=signed)) for t in self.ticks]
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    arm: str
+    difference: Difference
+    outcome: Outcome
+
+    @property
+    def label(self) -> str:
+        return f"{arm_label(self.difference.arm)} vs {arm_label(self.difference.against)}"
+
+
+@dataclass(frozen=True)
+class ForestGroup:
+    """Paired differences of one metric on one axis, zero included."""
+
+    metric: str
+    measure: Measure
+    scale: Scale
+    decimals: int
+    rows: list[ForestRow]
+
+
+@dataclass(frozen=True)
+class ValueGroup:
+    """One metric of several arms on one axis."""
+
+    metric: str
+    measure: Measure
+    scale: Scale
+    decimals: int
+    rows: list[tuple[str, Interval | None]]
+
+
+@dataclass(frozen=True)
+class RecallPanel:
+    """recall@k of every source in one group of targets: `series[arm][k]`."""
+
+    group: str
+    title: str
+    ks: list[int]
+    series: dict[str, dict[int, Interval | None]]
+    decimals: int
+
+
+def forest(differences: list[Difference]) -> list[ForestGroup]:
+    """The differences, grouped by metric in the order in which they come."""
+    groups = []
+    for metric in dict.fromkeys(d.metric for d in differences):
+        mine = [d for d in differences if d.metric == metric]
+        ends = [x for d in mine for x in (d.low, d.high)]
+        known = measure(metric)
+        decimals = decimals_for([width(d) for d in mine], known.unit)
+        rows = [ForestRow(d.arm, d, outcome_of(d)) for d in mine]
+        groups.append(ForestGroup(metric, known, Scale.over(ends, zero=True), decimals, rows))
+    return groups
+
+
+def values(arms: Mapping[str, Mapping[str, Interval | None]]) -> list[ValueGroup]:
+    """Figures of arms (`arms[arm][metric]`), grouped by metric."""
+    groups = []
+    for metric in dict.fromkeys(m for figures in arms.values() for m in figures):
+        rows = [(arm, figures.get(metric)) for arm, figures in arms.items()]
+        ends = [x for _, f in rows if f is not None for x in (f.low, f.high)]
+        known = measure(metric)
+        decimals = decimals_for([width(f) for _, f in rows], known.unit)
+        groups.append(ValueGroup(metric, known, Scale.over(ends), decimals, rows))
+    return groups
+
+
+def recall_panels(predictors: Mapping[str, Mapping[str, Interval | None]]) -> list[RecallPanel]:
+    """recall@k of all sources, a panel for each group of targets."""
+    found = [(name, hit) for p in predictors.values() for name in p if (hit := RECALL_AT.match(name))]
+    panels = []
+    for group in dict.fromkeys(hit["who"] or "" for _, hit in found):
+        ks = sorted({int(hit["k"]) for _, hit in found if (hit["who"] or "") == group})
+        series = {arm: {k: p.get(f"{group}recall@{k}") for k in ks} for arm, p in predictors.items()}
+        widths = [width(f) for line in series.values() for f in line.values()]
+        title = GROUPS.get(group, group.replace("_", " ").strip())
+        panels.append(RecallPanel(group, title, ks, series, decimals_for(widths, "share")))
+    return panels
+
+
+def recall_scale(panels: list[RecallPanel]) -> Scale:
+    """One axis, from zero, for the panels that are drawn."""
+    drawn = [p for p in panels if p.group in PANELS]
+    return Scale.over(
+        [f.high for p in drawn for line in p.series.values() for f in line.values() if f is not None], zero=True
+    )
+
+
+def _places(step: float) -> int:
+    """Decimals needed to write multiples of `step` (a round number) exactly."""
+    return next((d for d in range(8) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 8)

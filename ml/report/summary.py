@@ -1,0 +1,57 @@
+"""The few lines that the terminal prints at the end of a run; the report shows the same words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml.report.formats import decimals_for, interval_text, width
+from ml.report.measures import arm_label, measure
+from ml.report.schema import Interval, Results, parse
+from ml.report.verdict import judge
+
+BADGES = {"win": "WIN", "tie": "TIE", "loss": "LOSS", "unknown": "N/A"}
+
+
+def summary_rows(results: Results | dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the short table: predictors, retrieval, ranker, an arm a row.
+
+    Returns:
+        Dicts `{"part": "predictors", "arm": "LLM", "measures": {"recall@10": "31.2 % [28.7, 33.8]", ...}}`;
+        rows of one part have the same measures, in the same order.
+    """
+    typed = parse(results)
+    parts: dict[str, dict[str, dict[str, Interval | None]]] = {
+        "predictors": {name: _pick(p, "recall@10", "new_recall@10") for name, p in typed.predictors.items()},
+        "retrieval": {
+            name: _pick(dict(arm), "advertiser_recall", "new_advertiser_recall")
+            for name, arm in typed.retrieval.items()
+        },
+        "ranker": {name: _pick(dict(arm), "auc", "normalized_entropy") for name, arm in typed.ranker.items()},
+    }
+    return [row for part, arms in parts.items() for row in _rows(part, arms)]
+
+
+def verdicts(results: Results | dict[str, Any]) -> list[str]:
+    """One line a question, such as "WIN  Do its priors improve the ranker? Better: AUC 0.71 against ...".
+
+    Raises:
+        BadInput: `results` do not have the shape of ml.report.schema.
+    """
+    return [f"{BADGES[v.outcome]:<4}  {v.question} {v.sentence}" for v in judge(parse(results))]
+
+
+def _pick(figures: dict[str, Interval | None], *names: str) -> dict[str, Interval | None]:
+    return {name: figures[name] for name in names}
+
+
+def _rows(part: str, arms: dict[str, dict[str, Interval | None]]) -> list[dict[str, Any]]:
+    names = list(next(iter(arms.values()), {}))
+    decimals = {n: decimals_for([width(figures[n]) for figures in arms.values()], measure(n).unit) for n in names}
+    return [
+        {
+            "part": part,
+            "arm": arm_label(arm),
+            "measures": {measure(n).label: interval_text(f, measure(n).unit, decimals[n]) for n, f in figures.items()},
+        }
+        for arm, figures in arms.items()
+    ]

@@ -1,0 +1,132 @@
+"""ContractLogs: raw logs that already have the contract's tables and column names, as Parquet on disk.
+
+    <root>/<table>/date=YYYY-MM-DD/*.parquet
+
+Several files a day are read in name order; hidden files and those starting with `_` are skipped. Types may be
+anything and may differ from file to file: `ml.sources.ingest` casts. Columns beyond the contract are ignored; a
+nullable column that is missing is delivered as nulls.
+
+Try it: `ContractLogs(Path("logs"), "mine").read("conversions", Window(date(2026, 1, 1), date(2026, 1, 7)))`
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+
+from ml.artifacts import fingerprint_of
+from ml.errors import BadInput
+from ml.sources.contract import TABLES, Table
+from ml.sources.files import fingerprint_file, parquet_columns, read_parquet
+from ml.timeline import Window
+
+
+class ContractLogs:
+    """A LogSource over a directory; the directory is listed once, when first asked."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root = root
+        self.name = name
+
+    def window(self) -> Window:
+        days = [day for by_day in self._files.values() for day in by_day]
+        if not days:
+            raise BadInput(
+                "no day partitions",
+                where=str(self.root),
+                remedy="deliver files as <table>/date=YYYY-MM-DD/*.parquet, or set DATA to the directory that has them",
+            )
+        return Window(min(days), max(days))
+
+    def tables(self) -> set[str]:
+        return set(self._files)
+
+    def read(self, table: str, window: Window) -> pa.Table:
+        """See LogSource.read; columns in the contract's order, then `_day`."""
+        if table not in self._files:
+            raise BadInput("no such table", where=str(self.root / table), remedy=f"deliver {table}, or do not ask for it")
+        contract = TABLES[table]
+        parts = [
+            _read_file(path, contract, day)
+            for day, paths in self._files[table].items()
+            if day in window
+            for path in paths
+        ]
+        if parts:
+            return _concatenate(parts, self.root / table)
+        schema = [(name, pa.string()) for name in contract.column_names]
+        return pa.schema([*schema, ("_day", pa.date32())]).empty_table()
+
+    def fingerprint(self) -> str:
+        paths = [path for by_day in self._files.values() for paths in by_day.values() for path in paths]
+        return fingerprint_of(sorted((str(path.relative_to(self.root)), fingerprint_file(path)) for path in paths))
+
+    @cached_property
+    def _files(self) -> dict[str, dict[date, list[Path]]]:
+        """Files of each table by day, oldest first."""
+        if not self.root.is_dir():
+            raise BadInput("no such directory", where=str(self.root), remedy="set DATA to the directory of the logs")
+        found: dict[str, dict[date, list[Path]]] = {}
+        for directory in sorted(path for path in self.root.iterdir() if path.is_dir()):
+            partitions = sorted(directory.glob("date=*"))
+            if directory.name in TABLES and partitions:
+                found[directory.name] = {_day_of(partition): _parquet_files(partition) for partition in partitions}
+            elif partitions and (meant := get_close_matches(directory.name, TABLES, n=1, cutoff=0.8)):
+                raise BadInput(
+                    f"{directory.name!r} is no table of the contract",
+                    where=str(directory),
+                    remedy=f"rename it to {meant[0]!r}, or move it out of the logs",
+                )
+        return found
+
+
+def _day_of(partition: Path) -> date:
+    try:
+        return date.fromisoformat(partition.name.removeprefix("date="))
+    except ValueError as error:
+        raise BadInput("not a day", where=str(partition), remedy="name it date=YYYY-MM-DD") from error
+
+
+def _parquet_files(partition: Path) -> list[Path]:
+    return sorted(path for path in partition.glob("*.parquet") if not path.name.startswith((".", "_")))
+
+
+def _read_file(path: Path, contract: Table, day: date) -> pa.Table:
+    present = parquet_columns(path)
+    for column in contract.required:
+        if column not in present:
+            raise BadInput(
+                f"no column {column!r} in table {contract.name}; the file has {', '.join(present)}",
+                where=str(path),
+                remedy=f"deliver column {column!r}: the contract requires it",
+            )
+    table = read_parquet(path, [name for name in contract.column_names if name in present])
+    for i, name in enumerate(contract.column_names):
+        if name not in present:
+            table = table.add_column(i, name, pa.nulls(table.num_rows))
+    table = table.select(contract.column_names)
+    return table.append_column("_day", pa.array([day] * table.num_rows, pa.date32()))
+
+
+def _concatenate(parts: list[pa.Table], where: Path) -> pa.Table:
+    """One table of all parts; a column whose type differs between files becomes text, so no file is lost."""
+    columns = {}
+    for name in parts[0].column_names:
+        types = {part.schema.field(name).type for part in parts} - {pa.null()}
+        if not types:
+            types = {pa.string()}
+        common = types.pop() if len(types) == 1 else pa.string()
+        try:
+            chunks = [chunk for part in parts for chunk in part.column(name).cast(common).chunks]
+        except pa.ArrowException as error:
+            raise BadInput(
+                f"column {name!r} has types in different files that have nothing in common ({error})",
+                where=str(where),
+                remedy="deliver the column with one type, the contract's",
+            ) from error
+        columns[name] = pa.chunked_array(chunks, type=common)
+    return pa.table(columns)

@@ -1,0 +1,109 @@
+"""Raw files: found, readable, with the columns they should have, and their fingerprint.
+
+Reads single Parquet and CSV files. Every failure is one BadInput naming the file and what to do; what the
+values mean is the caller's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.errors import BadInput
+
+WHOLE_FILE_BYTES = 16 * 2**20
+"""Files up to this size are fingerprinted whole, larger Parquet files by size and footer (which holds the
+offsets, sizes and statistics of every column chunk)."""
+
+
+def quoted(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str | Path) -> str:
+    """`text` as an SQL string."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def unreadable(path: Path, error: Exception) -> BadInput:
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return BadInput(
+        f"unreadable file: {first_line[:200]}",
+        where=str(path),
+        remedy="deliver the file again, whole; nothing of it was read",
+    )
+
+
+def read_parquet(path: Path, columns: list[str]) -> pa.Table:
+    """The given columns of one Parquet file, in file order; dictionaries are decoded.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    try:
+        # ParquetFile and not read_table: the latter would take `date=...` in the path for a column.
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=columns)
+        for i, column in enumerate(table.schema):
+            if pa.types.is_dictionary(column.type):
+                table = table.set_column(i, column.name, table.column(i).cast(column.type.value_type))
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise unreadable(path, error) from error
+    return table
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Column names of one Parquet file.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    try:
+        names: list[str] = pq.read_schema(path).names
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise unreadable(path, error) from error
+    return names
+
+
+def load(con: duckdb.DuckDBPyConnection, path: Path, *, into: str, columns: Iterable[str]) -> None:
+    """Create table `into` from the given columns of a Parquet or CSV file; all CSV values are text.
+
+    Raises:
+        BadInput: no such file, a column it lacks, or a file that cannot be read.
+    """
+    if not path.is_file():
+        raise BadInput("no such file", where=str(path), remedy="set DATA to the directory that holds it")
+    reader = "read_parquet({})" if path.suffix == ".parquet" else "read_csv({}, header=true, all_varchar=true)"
+    source = reader.format(literal(path))
+    try:
+        present = [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
+        for column in columns:
+            if column not in present:
+                raise BadInput(
+                    f"no column {column!r}; the file has {', '.join(present)}",
+                    where=str(path),
+                    remedy=f"name the right column in the mapping, or deliver {column!r}",
+                )
+        con.execute(f"CREATE TABLE {into} AS SELECT {', '.join(map(quoted, dict.fromkeys(columns)))} FROM {source}")
+    except duckdb.Error as error:
+        raise unreadable(path, error) from error
+
+
+def fingerprint_file(path: Path) -> str:
+    """Hash of size and content (see WHOLE_FILE_BYTES); no file times, so a copy has the same one."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if path.suffix == ".parquet" and size > WHOLE_FILE_BYTES:
+            file.seek(-8, 2)
+            footer = int.from_bytes(file.read(4), "little")
+            file.seek(-min(size, footer + 8), 2)
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Data checks with Great Expectations: suites made from the contract, outcomes in words."""

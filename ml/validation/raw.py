@@ -1,0 +1,70 @@
+"""Suites of the raw tables, derived from the contract: a rule is written once, in `ml.sources.contract`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ml.sources.contract import Table
+from ml.validation.outcome import Outcome, validate
+
+PANDAS_TYPES = {
+    "VARCHAR": ["str", "string", "object"],
+    "DOUBLE": ["float64"],
+    "BIGINT": ["int64"],
+    "BOOLEAN": ["bool", "boolean"],
+    "TIMESTAMP": ["datetime64[us]"],
+    "DATE": ["datetime64[us]", "datetime64[s]", "object"],
+}
+SAMPLE_ROWS = 200_000
+"""Rows of a table that the value rules look at; the rules over whole days see every row."""
+
+
+def check_contract(table: Table, sample: pd.DataFrame) -> Outcome:
+    """Schema, nulls, keys, allowed values and ranges of a table.
+
+    Args:
+        table: the contract.
+        sample: rows of the lake as DuckDB gives them to pandas.
+    """
+    import great_expectations.expectations as gxe
+
+    rules: list[Any] = [gxe.ExpectTableColumnsToMatchSet(column_set=table.column_names, exact_match=True)]
+    rules.append(gxe.ExpectColumnValuesToBeUnique(column=table.key))
+    for column in table.columns:
+        if not column.nullable:
+            rules.append(gxe.ExpectColumnValuesToNotBeNull(column=column.name))
+            rules.append(gxe.ExpectColumnValuesToBeInTypeList(column=column.name, type_list=PANDAS_TYPES[column.type]))
+        if column.allowed:
+            rules.append(gxe.ExpectColumnValuesToBeInSet(column=column.name, value_set=list(column.allowed)))
+        if column.minimum is not None or column.maximum is not None:
+            bounds = {"min_value": column.minimum, "max_value": column.maximum}
+            rules.append(gxe.ExpectColumnValuesToBeBetween(column=column.name, **bounds))
+    return validate(sample, rules, f"contract of {table.name}")
+
+
+def check_volumes(
+    volumes: pd.DataFrame, days: list[str], *, max_quarantined: float, min_ratio: float, max_ratio: float, what: str
+) -> Outcome:
+    """Quarantined share of each day, and its rows against the median of the 14 days before it.
+
+    Args:
+        volumes: columns day (ISO), rows, quarantined; every day known so far, oldest first.
+        days: the days this run brought; only they are judged.
+        max_quarantined: highest share of a day's rows that may sit in quarantine.
+        min_ratio, max_ratio: bounds of rows / median; judged where at least 7 days came before.
+    """
+    import great_expectations.expectations as gxe
+
+    delivered = (volumes["rows"] + volumes["quarantined"]).clip(lower=1)
+    before = volumes["rows"].shift(1).rolling(14, min_periods=7).median()
+    frame = volumes.assign(
+        quarantined_share=volumes["quarantined"] / delivered,
+        volume_ratio=(volumes["rows"] / before.where(before >= 20)).astype(float),
+    )
+    frame = frame[frame["day"].isin(days)].reset_index(drop=True)
+    rules = [gxe.ExpectColumnValuesToBeBetween(column="quarantined_share", max_value=max_quarantined)]
+    if frame["volume_ratio"].notna().any():
+        rules.append(gxe.ExpectColumnValuesToBeBetween(column="volume_ratio", min_value=min_ratio, max_value=max_ratio))
+    return validate(frame, rules, what)

@@ -1,0 +1,182 @@
+"""Who advertises what in a world: a stratified draw of real names, and their ads.
+
+Names and subverticals are data (`names.csv`, `subverticals.csv`). How popular each advertiser is, what it
+bids and when it is active is drawn from the seed, so knowing the real brands gives no answer away. It
+does not know users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+
+from ml.world.grammar import Grammar
+from ml.world.settings import WorldSettings
+
+FOREVER = 10**6
+"""Day number of an advertiser that does not leave."""
+_WANTED_PER_SUBVERTICAL = 3.5
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Advertisers (A), ads (N) and subverticals (S) of one world, as aligned arrays.
+
+    Attributes:
+        subverticals: S rows of `subverticals.csv`, RangeIndex.
+        names: (A,) advertiser names; ids: (A,) their ids.
+        sub: (A,) subvertical of each advertiser; brand: (A,) its share of that subvertical, log.
+        bid: (A,) usual bid in dollars a click.
+        active_from, active_to: (A,) first and last active day, as day numbers (negative: before the logs).
+        ad_*: (N,) advertiser, id, title, price in dollars, quality (logit), creation day of each ad.
+    """
+
+    subverticals: pd.DataFrame
+    names: list[str]
+    ids: list[str]
+    sub: np.ndarray
+    brand: np.ndarray
+    bid: np.ndarray
+    active_from: np.ndarray
+    active_to: np.ndarray
+    ad_advertiser: np.ndarray
+    ad_ids: list[str]
+    ad_titles: list[str]
+    ad_price: np.ndarray
+    ad_quality: np.ndarray
+    ad_created: np.ndarray
+    grammar: Grammar = field(repr=False)
+
+    @cached_property
+    def by_sub(self) -> np.ndarray:
+        """(S, A) True where the advertiser is of the subvertical."""
+        found: np.ndarray = self.sub[None, :] == np.arange(len(self.subverticals))[:, None]
+        return found
+
+    @cached_property
+    def rate(self) -> np.ndarray:
+        """(S,) how often people want something of each subvertical, relative."""
+        return self.subverticals["rate"].to_numpy(dtype=np.float64)
+
+    def active(self, day: int) -> np.ndarray:
+        """(A,) True where the advertiser is active on a day; those of before the logs all are."""
+        found: np.ndarray = (self.active_from <= max(day, 0)) & (day <= self.active_to)
+        return found
+
+    def advertiser_rows(self, day: int, first_day: date) -> pd.DataFrame:
+        """Register rows delivered on a day: all known ones on day 0, later those that enter or leave."""
+        delivered = self.active_from <= 0 if day == 0 else (self.active_from == day) | (self.active_to == day)
+        rows = np.flatnonzero(delivered)
+        leaves = [first_day + timedelta(days=int(d)) if d == day else None for d in self.active_to[rows]]
+        return pd.DataFrame(
+            {
+                "advertiser_id": [self.ids[i] for i in rows],
+                "name": [self.names[i] for i in rows],
+                "vertical": self.subverticals["vertical"].to_numpy()[self.sub[rows]],
+                "active_from": [first_day + timedelta(days=int(d)) for d in self.active_from[rows]],
+                "active_to": leaves,
+            }
+        )
+
+    def ad_rows(self, day: int, first_day: date) -> pd.DataFrame:
+        """Register rows of ads: on day 0, and with each advertiser that enters later."""
+        start = self.active_from[self.ad_advertiser]
+        rows = np.flatnonzero(start <= 0 if day == 0 else start == day)
+        owner = self.ad_advertiser[rows]
+        return pd.DataFrame(
+            {
+                "ad_id": [self.ad_ids[i] for i in rows],
+                "advertiser_id": [self.ids[i] for i in owner],
+                "title": [self.ad_titles[i] for i in rows],
+                "category": self.subverticals["subvertical"].to_numpy()[self.sub[owner]],
+                "price": self.ad_price[rows],
+                "created_at": np.datetime64(first_day, "us") + self.ad_created[rows].astype("timedelta64[D]"),
+            }
+        )
+
+
+def load_names() -> pd.DataFrame:
+    """`names.csv` (name, subvertical) with the vertical joined on, in file order."""
+    names = pd.read_csv(str(files("ml.world") / "names.csv"))
+    return names.merge(load_subverticals()[["subvertical", "vertical"]], on="subvertical", validate="m:1")
+
+
+def load_subverticals() -> pd.DataFrame:
+    """`subverticals.csv`: vertical, relative rate, usual price, tilts by age and gender, vocabulary."""
+    return pd.read_csv(str(files("ml.world") / "subverticals.csv"))
+
+
+def draw_catalogue(settings: WorldSettings, rng: np.random.Generator) -> Catalogue:
+    """Choose advertisers evenly over verticals and subverticals; give them popularity, bids and ads."""
+    chosen, subverticals = _stratified(settings.advertisers, rng)
+    n = len(chosen)
+    sub = subverticals["subvertical"].searchsorted(chosen["subvertical"]).astype(np.int64)
+    names = chosen["name"].tolist()
+    strength = rng.normal(0, 1.0, n)
+    brand = strength - np.log(np.bincount(sub, np.exp(strength)))[sub]
+    active_from, active_to = _lifetimes(settings, sub, rng)
+    price = subverticals["price"].to_numpy(dtype=np.float64)[sub]
+    owner = _ads_of(settings.ads, brand, rng)
+    grammar = Grammar(subverticals, names)
+    return Catalogue(
+        subverticals=subverticals,
+        names=names,
+        ids=[f"adv{i:03d}" for i in range(n)],
+        sub=sub,
+        brand=brand,
+        bid=np.round(0.25 * price**0.3 * np.exp(rng.normal(0, 0.25, n)), 2),
+        active_from=active_from,
+        active_to=active_to,
+        ad_advertiser=owner,
+        ad_ids=[f"ad{i:04d}" for i in range(len(owner))],
+        ad_titles=[grammar.title(int(a), int(sub[a]), rng) for a in owner],
+        ad_price=np.round(price[owner] * np.exp(rng.normal(0, 0.4, len(owner))), 2),
+        ad_quality=rng.normal(0, 0.4, len(owner)),
+        ad_created=np.minimum(active_from[owner], -1) - rng.integers(0, 60, len(owner)),
+        grammar=grammar,
+    )
+
+
+def _stratified(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """n names in random order, and their subverticals sorted by name.
+
+    Verticals take turns in giving a subvertical, then the subverticals take turns in giving a name.
+    """
+    names = load_names().sample(frac=1, random_state=rng)
+    subs = load_subverticals().sample(frac=1, random_state=rng)
+    turn = subs.groupby("vertical", sort=False).cumcount()
+    subs = subs.iloc[np.argsort(turn.to_numpy(), kind="stable")][: int(np.ceil(n / _WANTED_PER_SUBVERTICAL))]
+    names = names[names["subvertical"].isin(subs["subvertical"])]
+    turn = names.groupby("subvertical", sort=False).cumcount()
+    chosen = names.iloc[np.argsort(turn.to_numpy(), kind="stable")[:n]]
+    return chosen.sample(frac=1, random_state=rng), subs.sort_values("subvertical", ignore_index=True)
+
+
+def _lifetimes(settings: WorldSettings, sub: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """First and last active day of each advertiser; at most one of a subvertical ever enters or leaves."""
+    n, last = len(sub), settings.total_days - 1
+    active_from = -rng.integers(30, 900, n)
+    active_to = np.full(n, FOREVER)
+    order = rng.permutation(n)
+    _, first = np.unique(sub[order], return_index=True)
+    movers = order[np.sort(first)]
+    if last > 21:
+        entering, leaving = round(settings.entering * n), round(settings.leaving * n)
+        who = movers[:entering]
+        active_from[who] = rng.integers(14, last - 6, len(who))
+        who = movers[entering : entering + leaving]
+        active_to[who] = rng.integers(14, last - 6, len(who))
+    return active_from, active_to
+
+
+def _ads_of(n: int, brand: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n,) the advertiser of each ad: one each, the rest more often of the strong brands, shuffled."""
+    weight = np.exp(0.5 * brand)
+    more = rng.choice(len(brand), size=n - len(brand), p=weight / weight.sum())
+    found: np.ndarray = rng.permutation(np.concatenate([np.arange(len(brand)), more]))
+    return found

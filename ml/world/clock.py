@@ -1,0 +1,62 @@
+"""World time and world chance: whole seconds since the first logged day, and one generator per purpose and day.
+
+Every stage of every day draws from a generator of its own, so that a change in one stage leaves the
+draws of the others as they were. Times before the first logged day (the warm-up) are negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+
+DAY = 86_400
+HOUR = 3_600
+NEVER = 2**60
+"""A time that no day reaches."""
+_OFFSET = 10_000
+"""Added to day numbers, as a spawn key may not be negative and warm-up days are."""
+
+_HOURS = np.array([3, 2, 1, 1, 1, 1, 2, 4, 5, 6, 6, 7, 8, 7, 6, 6, 6, 7, 8, 9, 10, 10, 8, 5], dtype=np.float64)
+
+
+class Stage(IntEnum):
+    """What a generator is for."""
+
+    CATALOGUE = 0
+    POPULATION = 1
+    CHANGES = 2
+    INTERESTS = 3
+    INTENTS = 4
+    ACTIVITY = 5
+    REQUESTS = 6
+    AUCTION = 7
+    CLICKS = 8
+    CONVERSIONS = 9
+    TEXT = 10
+
+
+@dataclass(frozen=True)
+class Chance:
+    """All randomness of a world, from one seed."""
+
+    seed: int
+
+    def of(self, stage: Stage, day: int = 0) -> np.random.Generator:
+        """The generator of one stage on one day; the same draws whoever asks, and whenever."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stage, day + _OFFSET)))
+
+
+def times_of_day(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Shape (n,) int64: seconds since midnight, with a peak in the evening."""
+    hours = rng.choice(24, size=n, p=_HOURS / _HOURS.sum())
+    found: np.ndarray = hours * HOUR + rng.integers(0, HOUR, n)
+    return found
+
+
+def timestamps(seconds: np.ndarray, first_day: date) -> pa.Array:
+    """World seconds as Arrow timestamps (UTC, naive, microseconds)."""
+    return pa.array(np.datetime64(first_day, "us") + seconds.astype("timedelta64[s]"), type=pa.timestamp("us"))

@@ -1,0 +1,80 @@
+"""Settings of the simulated world: its size, and the few rates that shape it.
+
+The defaults are the `small` world; a tiny one differs in nothing but `users`, `advertisers` and `ads`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml.timeline import Window
+
+
+class WorldSettings(BaseModel):
+    """How big the world is and how its people behave."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first_day: date = date(2026, 3, 1)
+    """First day of logs (UTC)."""
+    days: int = Field(60, ge=1, le=400)
+    """Days up to the last label window."""
+    outcome_days: int = Field(7, ge=0, le=30)
+    """Further days of logs, in which late conversions become known."""
+    warm_up_days: int = Field(10, ge=0, le=60)
+    """Days lived before `first_day` and not logged, so that day 0 finds people in the middle of things."""
+
+    users: int = Field(3000, ge=10)
+    """People."""
+    advertisers: int = Field(150, ge=12, le=160)
+    """Advertisers, drawn from `names.csv` evenly over verticals and subverticals."""
+    ads: int = Field(1500, ge=12)
+    """Ads; every advertiser has at least one."""
+    entering: float = Field(0.04, ge=0, le=0.2)
+    """Share of advertisers that enter after the first fortnight."""
+    leaving: float = Field(0.03, ge=0, le=0.2)
+    """Share of advertisers that leave after the first fortnight."""
+
+    consent_share: float = Field(0.92, ge=0, le=1)
+    """Share of users who consent at the start; about 1 % of them withdraw later."""
+    life_events_per_user: float = Field(0.7, ge=0)
+    """Life events (a move, a baby, a new sport) per user and 60 days."""
+    intents_per_week: float = Field(0.98, ge=0)
+    """Times a week a user starts to want something."""
+    conversion_share: float = Field(0.66, ge=0, le=1)
+    """Share of those intents that end in a conversion even if no ad helps."""
+    brand_query_share: float = Field(0.15, ge=0, le=1)
+    """Share of an intent's searches that name an advertiser."""
+    idle_per_week: float = Field(0.15, ge=0)
+    """Searches and visits a week that mean nothing."""
+    loyalty: float = Field(0.8, ge=0)
+    """Utility (logit) each remembered conversion adds to that advertiser, up to two of them."""
+    repeat_share: float = Field(0.12, ge=0, le=1)
+    """Chance that a conversion is repeated within weeks without a search, where goods are used up."""
+
+    sessions_per_day: float = Field(1.12, ge=0)
+    """Visits to the home surface per user and day, each one ad request."""
+    click_rate: float = Field(0.011, ge=0, le=1)
+    """Chance of a click at the top position by a user without interest or intent."""
+    attribution_days: int = Field(7, ge=1, le=7)
+    """A conversion is credited to a click or view at most this long before it, if it becomes known within
+    7 days of the impression's day."""
+
+    @model_validator(mode="after")
+    def _enough_ads(self) -> Self:
+        if self.ads < self.advertisers:
+            raise ValueError(f"ads ({self.ads}) must be at least advertisers ({self.advertisers})")
+        return self
+
+    @property
+    def total_days(self) -> int:
+        """Logged days."""
+        return self.days + self.outcome_days
+
+    @property
+    def window(self) -> Window:
+        """First and last logged day."""
+        return Window(self.first_day, self.first_day + timedelta(days=self.total_days - 1))

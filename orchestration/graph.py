@@ -1,0 +1,79 @@
+"""The whole asset graph at a glance: who feeds whom, which settings matter to whom.
+
+    raw logs -> user_contexts ------> advertiser_predictions -> control_predictions
+        |  \\-> training_examples -> advertiser_llm ^       |            |
+        |                               |                  v            |
+        |                        past_predictions    candidate_sets     |
+        |                               v                  ^   |        v
+        |\\----------------------------> ranker  retrieval_model  \\-> evaluation -> report
+        \\-------------------------------^----------^
+
+A *daily* asset has one result per snapshot day. A *model* asset has versions: day x uses the newest
+version of its recipe whose data ends by x, and trains one only if there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+RAW_TABLES = ("advertisers", "ads", "users", "activity", "impressions", "clicks", "conversions")
+_STREAM = ("users", "activity", "conversions", "ads", "advertisers")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One asset: its place in the graph, and what makes its result out of date."""
+
+    name: str
+    kind: Literal["daily", "model"]
+    group: str
+    upstream: tuple[str, ...]
+    settings: tuple[str, ...]
+    """Sections (or `section.field`s) of the settings that change its result."""
+    code_version: str = "1"
+
+
+NODES: dict[str, Node] = {
+    node.name: node
+    for node in (
+        Node("user_contexts", "daily", "contexts", _STREAM, ("contexts", "llm.base_model", "llm.max_prompt_tokens")),
+        Node("training_examples", "model", "contexts", _STREAM, ("contexts", "catalogue", "timeline")),
+        Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed")),
+        Node("past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "ranker", "seed")),
+        Node("advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")),
+        Node(
+            "control_predictions",
+            "daily",
+            "predictor",
+            ("training_examples", "user_contexts", "advertiser_predictions"),
+            ("baselines", "seed"),
+        ),
+        Node("retrieval_model", "model", "candidates", RAW_TABLES, ("candidates", "seed")),
+        Node("candidate_sets", "daily", "candidates", ("retrieval_model", "advertiser_predictions"), ("candidates",)),
+        Node("ranker", "model", "ranking", ("past_predictions", *RAW_TABLES), ("ranker", "seed")),
+        Node(
+            "evaluation",
+            "daily",
+            "evaluation",
+            ("control_predictions", "advertiser_predictions", "candidate_sets", "retrieval_model", "ranker", *RAW_TABLES),
+            ("evaluation", "timeline", "seed"),
+        ),
+        Node("report", "daily", "evaluation", ("evaluation",), ()),
+    )
+}
+"""Every asset behind the raw tables, in an order in which they can be made."""
+
+
+def asset_arguments(name: str) -> dict[str, Any]:
+    """Keyword arguments of `dg.asset` that the graph decides: deps, partitions, group, code version, owners."""
+    from orchestration.partitions import daily
+
+    node = NODES[name]
+    return {
+        "deps": list(node.upstream),
+        "partitions_def": daily if node.kind == "daily" else None,
+        "group_name": node.group,
+        "code_version": node.code_version,
+        "owners": ["team:ads-ml"],
+    }

@@ -1,0 +1,67 @@
+"""`adprior run`: the pipeline with progress on the terminal, then a short table and what to try next."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ml.artifacts import write_json
+from ml.errors import AdpriorError
+from orchestration.cli import dagster_home
+from orchestration.settings import load_settings
+from orchestration.terminal import TerminalDisplay
+from orchestration.workspace import Workspace
+
+
+class RunStopped(AdpriorError):
+    """The run stopped before the report; the message carries the reason."""
+
+
+def run_command() -> None:
+    """Run, then print.
+
+    Raises:
+        AdpriorError: with the one reason the run stopped.
+    """
+    warnings.filterwarnings("ignore")
+    settings, console = load_settings(), Console()
+    workspace = Workspace(settings)
+    dagster_home(workspace.root)
+    write_json(settings.out.absolute() / "last-run.json", {"profile": settings.profile, "source": settings.source})
+    console.print(f"[bold]Adprior[/bold]  profile {settings.profile}, source {settings.source}, into {workspace.root}")
+
+    import dagster as dg
+
+    from orchestration.definitions import defs
+    from orchestration.runner import RunFailed, run_everything
+
+    with dg.DagsterInstance.get() as instance, TerminalDisplay(console):
+        try:
+            day = run_everything(workspace, defs, instance)
+        except RunFailed as failure:
+            raise RunStopped(f"{failure}\n  nothing downstream was run; `make ui` shows the failed run") from None
+    report = workspace.root / "reports" / day.isoformat()
+    if (report / "report.json").exists():
+        _print_results(console, report)
+    else:
+        console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
+    console.print("\nNext: [bold]make ui[/bold] opens the Dagster and MLflow pages on this state.")
+
+
+def _print_results(console: Console, report: Path) -> None:
+    from ml.report.summary import summary_rows, verdicts
+
+    results = json.loads((report / "report.json").read_text())
+    rows = summary_rows(results)
+    table = Table(*rows[0], title=f"Results as of {results['as_of']}", title_justify="left")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    console.print()
+    console.print(table)
+    for verdict in verdicts(results):
+        console.print(f"• {verdict}")
+    console.print(f"\nReport: [bold]{report / 'report.html'}[/bold]")

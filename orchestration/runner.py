@@ -1,0 +1,154 @@
+"""`make run`: materialize the whole graph for one snapshot day through Dagster, resuming what a killed run left.
+
+Two Dagster runs: the raw tables for every day the source has, then everything else for the snapshot day.
+Only stages that are not published and up to date, or whose blocking checks have not passed, are selected.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from ml.errors import BadInput
+from ml.timeline import Timeline, Window
+from orchestration import plan
+from orchestration.graph import NODES, RAW_TABLES
+from orchestration.stage import RESUME_TAG
+from orchestration.terminal import display
+from orchestration.workspace import Workspace
+
+PID_TAG = "adprior/pid"
+AFTER_CLOSE = ("control_predictions", "evaluation", "report")
+"""Stages that compare with labels; they wait until the label window has closed."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunFailed(Exception):
+    """A stage or a blocking check failed; the message says which and why."""
+
+
+def run_everything(workspace: Workspace, definitions: dg.Definitions, instance: dg.DagsterInstance) -> date:
+    """Materialize what is unfinished; returns the snapshot day.
+
+    Raises:
+        BadInput, RunFailed: nothing downstream of the failure was run.
+    """
+    close_abandoned_runs(instance)
+    days = workspace.source.window()
+    day, closed = choose_day(workspace, days)
+    if not raw_finished(workspace, instance, definitions, days):
+        tags = {
+            "dagster/asset_partition_range_start": max(days.first, workspace.settings.first_day).isoformat(),
+            "dagster/asset_partition_range_end": days.last.isoformat(),
+        }
+        _execute(definitions, "raw_logs", instance, tags=tags)
+    wanted = [name for name in NODES if closed or name not in AFTER_CLOSE]
+    todo = [name for name in wanted if not finished(workspace, instance, definitions, name, day)]
+    for name in wanted:
+        if name not in todo:
+            display().skipped(name)
+    if todo:
+        _execute(definitions, "snapshot_day", instance, partition_key=day.isoformat(), selection=todo)
+    return day
+
+
+def choose_day(workspace: Workspace, days: Window) -> tuple[date, bool]:
+    """The snapshot day, and whether its outcomes are all in the logs.
+
+    Raises:
+        BadInput: the logs do not reach back far enough, or the day is not in them.
+    """
+    newest = Timeline.newest_closed(days.last, workspace.settings.timeline).as_of
+    day = workspace.settings.as_of or newest
+    first_needed = workspace.timeline(day).predictor_cutoff
+    if not days.first <= first_needed or day > days.last:
+        raise BadInput(
+            f"snapshot day {day} does not fit the logs, which cover {days}: its training labels end on {first_needed}",
+            where="as_of (AS_OF=...)",
+            remedy=f"choose a day in {days}, at the latest {newest} for a report with outcomes",
+        )
+    return day, day <= newest
+
+
+def finished(
+    workspace: Workspace, instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str, day: date
+) -> bool:
+    """Is the asset published, up to date, and were its blocking checks passed after that?"""
+    manifest = plan.published(workspace, asset, day)
+    return manifest is not None and checks_passed(instance, definitions, [asset])
+
+
+def raw_finished(
+    workspace: Workspace, instance: dg.DagsterInstance, definitions: dg.Definitions, days: Window
+) -> bool:
+    """Are all days ingested from what the source delivers now, and were the checks passed?"""
+    expected = workspace.source.fingerprint()
+    done = {day for day, fp in plan.ingested(workspace).items() if fp == expected}
+    needed = {d.isoformat() for d in Window(max(days.first, workspace.settings.first_day), days.last).days}
+    return needed <= done and checks_passed(instance, definitions, RAW_TABLES)
+
+
+def checks_passed(instance: dg.DagsterInstance, definitions: dg.Definitions, assets: Any) -> bool:
+    """Did the newest evaluation of every blocking check of these assets pass, after their newest materialization?"""
+    graph = definitions.resolve_asset_graph()
+    for asset in assets:
+        key = dg.AssetKey(asset)
+        made = instance.get_latest_materialization_event(key)
+        if made is None:
+            return False
+        checks = [k for k in graph.get_check_keys_for_assets({key}) if graph.get(k).blocking]
+        records = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)
+        for check in checks:
+            evaluation = records[check].evaluation if check in records else None
+            if evaluation is None or not evaluation.passed or records[check].event.timestamp < made.timestamp:
+                return False
+    return True
+
+
+def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs of killed `make run` processes as canceled, so that the UI does not show them running for ever."""
+    open_runs = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(filters=open_runs):
+        pid = run.tags.get(PID_TAG)
+        if pid and not psutil.pid_exists(int(pid)):
+            instance.report_run_canceled(run, message="The process of this run was killed; `make run` resumed its work.")
+
+
+def _execute(
+    definitions: dg.Definitions,
+    job: str,
+    instance: dg.DagsterInstance,
+    *,
+    tags: dict[str, str] | None = None,
+    partition_key: str | None = None,
+    selection: list[str] | None = None,
+) -> None:
+    result = definitions.resolve_job_def(job).execute_in_process(
+        instance=instance,
+        run_config=QUIET,
+        partition_key=partition_key,
+        asset_selection=[dg.AssetKey(name) for name in selection] if selection else None,
+        tags={RESUME_TAG: "true", PID_TAG: str(os.getpid()), **(tags or {})},
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise RunFailed(_reason(result))
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """First what went wrong in the input, then failed checks, then the failing step's error."""
+    lines = []
+    for event in result.get_asset_check_evaluations():
+        if not event.passed and event.severity == dg.AssetCheckSeverity.ERROR:
+            lines.append(f"check {event.check_name} on {event.asset_key.to_user_string()} failed: {event.description}")
+    for event in result.all_events:
+        if event.is_step_failure and event.event_specific_data.error:
+            error = event.event_specific_data.error
+            cause = error.cause or error
+            if "DagsterAssetCheckFailedError" not in f"{error.cls_name}{cause.cls_name}":
+                lines.append(f"{event.step_key}: {cause.message.strip()}")
+    return "\n".join(lines) or f"run {result.run_id} failed; see the Dagster UI"

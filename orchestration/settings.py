@@ -1,0 +1,221 @@
+"""Settings: one typed object for the whole platform.
+
+A value comes from the first of these that names it: command line, environment (`ADPRIOR_LLM__EPOCHS=2`),
+`adprior.yaml`, the preset of the source, the preset of the profile, the default beside the field.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ml.candidates.settings import CandidateSettings
+from ml.contexts.settings import ContextSettings
+from ml.errors import BadInput
+from ml.llm.settings import LLMSettings
+from ml.predictors.registry import BaselineSettings
+from ml.ranking.settings import RankerSettings
+from ml.timeline import TimelineSettings
+from ml.world.settings import WorldSettings
+
+PRESETS = Path(__file__).parent / "presets"
+SHIPPED = Path(__file__).parent.parent / "ml" / "sources"
+
+
+class CatalogueSettings(BaseModel):
+    """Which advertisers can be predicted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_users: int = Field(0, ge=0)
+    """Users that must have converted with an advertiser before it enters the catalogue."""
+
+
+class PredictionSettings(BaseModel):
+    """Batch inference."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int = Field(20, ge=1)
+    """Advertisers kept per user."""
+    shards: int = Field(8, ge=1)
+    """Pieces of the batch; a killed run loses at most one."""
+    min_conversions: int = Field(0, ge=0)
+    """Known conversions a user needs to be scored."""
+    max_users: int | None = Field(None, ge=1)
+    """Score only a seeded sample of this many active users; null scores all."""
+    past_users: int = Field(1200, ge=1)
+    """Users (a seeded sample) scored at past snapshots to give the ranker's training rows their priors."""
+
+
+class EvaluationSettings(BaseModel):
+    """How the report measures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resamples: int = Field(1000, ge=100)
+    """Bootstrap resamples over users."""
+    ranker_resamples: int = Field(300, ge=100)
+    """Bootstrap resamples for the ranker's metrics, which cost more."""
+
+
+class CheckSettings(BaseModel):
+    """Thresholds of the data checks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_quarantined_share: float = Field(0.02, ge=0, le=1)
+    """Share of a table's rows on a day that may break the contract before the day is stopped."""
+    min_volume_ratio: float = Field(0.3, ge=0)
+    """Rows of a day over the median of the 14 days before it: below this the day is stopped."""
+    max_volume_ratio: float = Field(4.0, gt=0)
+    """The same, above."""
+    min_context_coverage: float = Field(0.95, ge=0, le=1)
+    """Share of eligible users that must have a context."""
+    max_top10_share: float = Field(0.8, gt=0, le=1)
+    """Share of candidate slots that the ten largest advertisers may hold before a warning."""
+
+
+class InterfaceSettings(BaseModel):
+    """Where the two web pages are served; links between Dagster and MLflow use these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    """Address both bind to."""
+    dagster_port: int = Field(3000, ge=1, le=65535)
+    """Port of the Dagster UI."""
+    mlflow_port: int = Field(5000, ge=1, le=65535)
+    """Port of the MLflow UI."""
+
+    @property
+    def dagster_url(self) -> str:
+        return f"http://{self.host}:{self.dagster_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.mlflow_port}"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix="ADPRIOR_", env_nested_delimiter="__", extra="forbid")
+
+    profile: Literal["tiny", "small", "full"] = "small"
+    """Size of everything: tiny (seconds, random LLM), small (minutes, 2 cores), full (a GPU)."""
+    source: Literal["world", "purchases"] = "world"
+    """Where raw logs come from: the simulated ad world, or a log of purchases."""
+    data: Path | None = None
+    """Directory of the purchase log; null takes the sample that ships with the project."""
+    mapping: Path | None = None
+    """Mapping file of the purchase log; null takes the one for the amazon14 layout."""
+    out: Path = Path("var")
+    """Directory for everything that is written."""
+    seed: int = Field(7, ge=0)
+    """The one seed."""
+    as_of: date | None = None
+    """Snapshot day; null takes the newest day whose outcomes are all known."""
+    timeline: TimelineSettings = TimelineSettings()
+    world: WorldSettings = WorldSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
+    contexts: ContextSettings = ContextSettings()
+    llm: LLMSettings = LLMSettings()
+    predictions: PredictionSettings = PredictionSettings()
+    baselines: BaselineSettings = BaselineSettings()
+    candidates: CandidateSettings = CandidateSettings()
+    ranker: RankerSettings = RankerSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    checks: CheckSettings = CheckSettings()
+    ui: InterfaceSettings = InterfaceSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        stated = {**_adprior_yaml(), **env_settings(), **init_settings()}
+        profile, source = str(stated.get("profile", "small")), str(stated.get("source", "world"))
+        files = (_Given(settings_cls, _preset(f"source-{source}")), _Given(settings_cls, _preset(profile)))
+        return init_settings, env_settings, _Given(settings_cls, _adprior_yaml()), *files
+
+    @property
+    def workspace(self) -> Path:
+        """Directory of this source and profile: lake, tables, models, Dagster's storage."""
+        return self.out.absolute() / f"{self.source}-{self.profile}"
+
+    @property
+    def mapping_file(self) -> Path:
+        return self.mapping or SHIPPED / "mappings" / "amazon14.yaml"
+
+    @property
+    def data_directory(self) -> Path:
+        return self.data or SHIPPED / "sample"
+
+    @property
+    def first_day(self) -> date:
+        """First daily partition."""
+        if self.source == "world":
+            return self.world.first_day
+        first: date = yaml.safe_load(self.mapping_file.read_text())["first_day"]
+        return first
+
+
+class _Given(PydanticBaseSettingsSource):
+    """A settings source that is simply a dictionary."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self.values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self.values
+
+
+def _preset(name: str) -> dict[str, Any]:
+    path = PRESETS / f"{name}.yaml"
+    return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+
+
+def _adprior_yaml() -> dict[str, Any]:
+    path = Path(os.environ.get("ADPRIOR_CONFIG", "adprior.yaml"))
+    if not path.exists():
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise BadInput(f"not valid YAML: {error}", where=str(path), remedy="mend the line it names") from None
+    return values or {}
+
+
+@cache
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        BadInput: names each wrong field, its value and what is allowed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise BadInput(
+            "settings are not valid:\n    " + "\n    ".join(lines),
+            where="adprior.yaml, ADPRIOR_* environment variables or the command line",
+            remedy="`adprior settings` lists every field with its meaning",
+        ) from None

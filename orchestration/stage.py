@@ -1,0 +1,162 @@
+"""Stage: one asset being made for one day. Every asset body works through it.
+
+It gives the asset its day, its inputs' directories, a work directory that survives a kill, and
+`publish`, which writes the manifest and returns the metadata that every asset shares.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ml.artifacts import publish, work_dir
+from ml.errors import BadInput
+from ml.progress import Progress
+from ml.timeline import Timeline
+from orchestration import plan
+from orchestration.settings import Settings
+from orchestration.terminal import display
+from orchestration.workspace import Workspace
+
+RESUME_TAG = "adprior/resume"
+"""Runs with this tag take a stage that is already published and up to date as it is."""
+
+
+class Stage:
+    """One asset, one day, one run."""
+
+    def __init__(self, context: dg.AssetExecutionContext, workspace: Workspace) -> None:
+        self.context, self.workspace = context, workspace
+        self.asset = context.asset_key.to_user_string()
+        self.day = snapshot_day(context, workspace)
+        self.fingerprint = plan.fingerprint(workspace, self.asset, self.day)
+        self.target = plan.target(workspace, self.asset, self.day)
+        self.started = time.monotonic()
+        display().stage(self.asset)
+
+    @property
+    def settings(self) -> Settings:
+        return self.workspace.settings
+
+    @property
+    def timeline(self) -> Timeline:
+        """The Timeline of the snapshot day."""
+        return self.workspace.timeline(self.day)
+
+    def input(self, asset: str) -> Path:
+        """Published directory of an upstream asset, as this day sees it."""
+        directory = plan.target(self.workspace, asset, self.day)
+        self.workspace.manifest(directory)
+        return directory
+
+    def timeline_of(self, model: str) -> Timeline:
+        """The Timeline of the day on which the model that this day uses was trained."""
+        return self.workspace.timeline(date.fromisoformat(self.input(model).name[:10]))
+
+    def work(self) -> Path:
+        """Directory to build the result in; a killed run with the same inputs finds it as it left it."""
+        return work_dir(self.target, self.fingerprint)
+
+    @property
+    def progress(self) -> Progress:
+        return display().progress
+
+    def published_before(self) -> dg.MaterializeResult | None:
+        """The result of an earlier run that was stopped after publishing it; only in runs that resume."""
+        if RESUME_TAG not in self.context.run.tags:
+            return None
+        manifest = plan.published(self.workspace, self.asset, self.day)
+        return self._result(manifest, {"reused": True}) if manifest else None
+
+    def publish(
+        self,
+        work: Path,
+        *,
+        rows: int,
+        metrics: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        model_version: str | None = None,
+        **facts: Any,
+    ) -> dg.MaterializeResult:
+        """Publish `work` and report it.
+
+        Args:
+            work: the finished directory (see `work`).
+            rows: rows of the table, or training rows of the model.
+            metrics: numbers or intervals to show on the asset.
+            metadata: further Dagster metadata (links, tables).
+            model_version: version of the model that made it.
+            facts: anything JSON-able that later stages or the report need from the manifest.
+        """
+        manifest = publish(
+            work,
+            self.target,
+            {
+                "asset": self.asset,
+                "as_of": self.day.isoformat(),
+                "fingerprint": self.fingerprint,
+                "rows": rows,
+                "seconds": round(time.monotonic() - self.started, 2),
+                "model_version": model_version or (self.target.name if self.is_model else None),
+                "dagster_run_id": self.context.run.run_id,
+                "metrics": dict(metrics or {}),
+                **facts,
+            },
+        )
+        return self._result(manifest, metadata or {})
+
+    @property
+    def is_model(self) -> bool:
+        return self.target.parent.parent.name == "models"
+
+    def _result(self, manifest: dict[str, Any], metadata: Mapping[str, Any]) -> dg.MaterializeResult:
+        display().done(self.asset, manifest["rows"], manifest["seconds"])
+        shared = {
+            "rows": manifest["rows"],
+            "as_of": manifest["as_of"],
+            "seconds": manifest["seconds"],
+            "input_fingerprint": manifest["fingerprint"],
+            "model_version": manifest["model_version"] or "none",
+            "path": dg.MetadataValue.path(str(self.target)),
+        }
+        return dg.MaterializeResult(metadata={**shared, **shown(manifest["metrics"]), **metadata})
+
+
+def shown(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics as Dagster metadata; an interval becomes "value [low, high]"."""
+    return {name: _interval(v) if isinstance(v, Mapping) and "low" in v else v for name, v in metrics.items()}
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    return f"{value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"
+
+
+def snapshot_day(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, workspace: Workspace) -> date:
+    """The day a run is about: its partition, else `as_of` of the settings, else the newest closed day.
+
+    Model assets have no partitions of their own; in a run for a partition they are made for its day.
+    """
+    key = context.run.tags.get("dagster/partition")
+    if key:
+        return date.fromisoformat(key)
+    if workspace.settings.as_of:
+        return workspace.settings.as_of
+    return newest_closed_day(workspace)
+
+
+def newest_closed_day(workspace: Workspace) -> date:
+    """Newest snapshot day whose test outcomes are all in the lake.
+
+    Raises:
+        BadInput: the lake is empty.
+    """
+    days = workspace.lake.days("conversions")
+    if not days:
+        raise BadInput("no raw logs yet", where=str(workspace.lake.root), remedy="materialize the raw tables first")
+    return Timeline.newest_closed(days[-1], workspace.settings.timeline).as_of
+

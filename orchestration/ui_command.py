@@ -1,0 +1,86 @@
+"""`adprior ui`: Dagster and MLflow pages side by side, on the state that the last run left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from rich.console import Console
+
+from ml.errors import BadInput
+from orchestration.cli import dagster_home
+from orchestration.settings import Settings, load_settings
+
+
+def ui_command() -> None:
+    """Start both pages, print their addresses when they answer, and end both on Ctrl-C.
+
+    Raises:
+        BadInput: a page did not start.
+    """
+    settings, console = _of_last_run(), Console()
+    dagster_home(settings.workspace)
+    home, ui = Path(os.environ["DAGSTER_HOME"]), settings.ui
+    logs = {name: (home / f"{name}.log").open("w") for name in ("dagster", "mlflow")}
+    commands = {"dagster": _dagster(settings), "mlflow": _mlflow(settings)}
+    console.print(f"Starting both pages for {settings.workspace} ...")
+    running = {
+        name: subprocess.Popen(command, stdout=logs[name], stderr=subprocess.STDOUT, start_new_session=True)
+        for name, command in commands.items()
+    }
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for name, address in (("dagster", f"{ui.dagster_url}/server_info"), ("mlflow", f"{ui.mlflow_url}/health")):
+            _wait(running[name], name, address, Path(logs[name].name))
+        console.print(f"Dagster  [bold]{ui.dagster_url}[/bold]\nMLflow   [bold]{ui.mlflow_url}[/bold]\nCtrl-C ends both.")
+        while all(process.poll() is None for process in running.values()):
+            time.sleep(1)
+        raise BadInput("a page stopped by itself", where=str(home), remedy="read dagster.log and mlflow.log there")
+    finally:
+        for process in running.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in running.values():
+            process.wait(timeout=30)
+
+
+def _of_last_run() -> Settings:
+    """Settings of the state to show: what the user named, else what the last run used."""
+    last = Path(os.environ.get("ADPRIOR_OUT", "var")) / "last-run.json"
+    if last.exists():
+        for name, value in json.loads(last.read_text()).items():
+            os.environ.setdefault(f"ADPRIOR_{name.upper()}", value)
+    return load_settings()
+
+
+def _dagster(settings: Settings) -> list[str]:
+    place = ["--host", settings.ui.host, "--port", str(settings.ui.dagster_port)]
+    return [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", *place]
+
+
+def _mlflow(settings: Settings) -> list[str]:
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # the job runner costs 30 s of start and 1 GB
+    out = settings.out.absolute()
+    place = ["--host", settings.ui.host, "--port", str(settings.ui.mlflow_port), "--workers", "1"]
+    store = ["--backend-store-uri", f"sqlite:///{out}/mlflow.db", "--default-artifact-root", str(out / "mlartifacts")]
+    return [sys.executable, "-m", "mlflow", "server", *place, *store]
+
+
+def _wait(process: subprocess.Popen[bytes], name: str, address: str, log: Path) -> None:
+    for _ in range(180):
+        if process.poll() is not None:
+            tail = "\n".join(log.read_text().splitlines()[-5:])
+            raise BadInput(f"the {name} page did not start:\n{tail}", where=str(log), remedy="is its port taken? set ui.*_port")
+        try:
+            urllib.request.urlopen(address, timeout=2)
+            return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(1)
+    raise BadInput(f"the {name} page did not answer within 3 minutes", where=str(log), remedy="read that log")

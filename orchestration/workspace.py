@@ -1,0 +1,82 @@
+"""Workspace: where everything of one source and profile lies, and how an asset publishes.
+
+    <out>/<source>-<profile>/
+        landing/       raw logs as the simulator wrote them (world only)
+        lake/          validated raw tables, see ml/lake.py       quarantine/   rows that broke the contract
+        tables/<asset>/<day>/                                     published once a snapshot day
+        models/<asset>/<day>-<recipe>/                            published once a training
+        reports/<day>/ dagster/
+
+A published directory is complete (its manifest is written last) and never changes.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ml.artifacts import read_manifest
+from ml.errors import BadInput
+from ml.lake import Lake
+from ml.sources.base import LogSource
+from ml.timeline import Timeline
+from orchestration.settings import Settings, load_settings
+
+
+class Workspace:
+    """Paths and shared objects of one source and profile."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load_settings()
+        self.root = self.settings.workspace
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.root / "lake")
+
+    @property
+    def base_models(self) -> Path:
+        """Cache of base models, shared by all workspaces under the same `out`."""
+        return self.settings.out.absolute() / "base_models"
+
+    @cached_property
+    def source(self) -> LogSource:
+        """The source of raw logs that the settings name."""
+        if self.settings.source == "world":
+            from ml.sources.world import WorldSource
+
+            return WorldSource(self.settings.world, self.settings.seed, self.root / "landing")
+        from ml.sources.mapping import load_mapping
+        from ml.sources.purchases import PurchaseLogs
+
+        return PurchaseLogs(self.settings.data_directory, load_mapping(self.settings.mapping_file))
+
+    def timeline(self, day: date) -> Timeline:
+        return Timeline(day, self.settings.timeline)
+
+    def table(self, asset: str, day: date) -> Path:
+        """Published directory of a daily asset."""
+        return self.root / "tables" / asset / day.isoformat()
+
+    def models(self, asset: str, recipe: str) -> list[Path]:
+        """Published versions of a model asset made by this recipe, oldest first."""
+        found = (self.root / "models" / asset).glob(f"[0-9]*-{recipe}")
+        return sorted(path for path in found if read_manifest(path))
+
+    def model(self, asset: str, day: date, recipe: str) -> Path | None:
+        """Newest version whose data ends by `day`; None if there is none."""
+        usable = [p for p in self.models(asset, recipe) if p.name[:10] <= day.isoformat()]
+        return usable[-1] if usable else None
+
+    def manifest(self, directory: Path) -> dict[str, Any]:
+        """Manifest of a directory that an earlier stage must have published.
+
+        Raises:
+            BadInput: it has not.
+        """
+        manifest = read_manifest(directory)
+        if manifest is None:
+            raise BadInput("not published yet", where=str(directory), remedy="materialize the asset upstream of it first")
+        return manifest

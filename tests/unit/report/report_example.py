@@ -1,0 +1,225 @@
+"""Synthetic results in the shape of one small run: random figures from a seed, no two of them alike."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+
+KS = (1, 5, 10, 20)
+AS_OF = date(2026, 4, 22)
+STAGES = (
+    "raw_advertisers raw_ads raw_users raw_activity raw_impressions raw_clicks raw_conversions user_contexts "
+    "training_examples advertiser_llm advertiser_predictions retrieval_model candidate_sets ranker evaluation"
+).split()
+STRENGTH = {"llm": 0.95, "cooccurrence": 0.8, "repeat_last": 0.7, "popularity": 0.45, "placebo": 0.42}
+
+
+def interval(value: float, half: float) -> dict[str, float]:
+    return {"value": value, "low": value - half * 0.97, "high": value + half * 1.03}
+
+
+def difference(metric: str, arm: str, against: str, value: float, half: float) -> dict[str, Any]:
+    figures = interval(value, half)
+    return {"metric": metric, "arm": arm, "against": against, **figures, "minimum_effect": half * 1.43}
+
+
+def day(offset: int) -> str:
+    return str(AS_OF + timedelta(days=offset))
+
+
+def example(seed: int = 7) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    predictors = _predictors(rng)
+    return {
+        "profile": "small",
+        "source": "world",
+        "as_of": str(AS_OF),
+        "seed": 7,
+        "git_commit": "abc1234",
+        "created": "2026-11-21T22:15:03+00:00",
+        "machine": {
+            "cpu": "Intel Xeon (Sapphire Rapids)",
+            "cores": 2,
+            "memory_gb": 23.5,
+            "bf16_matrix_units": True,
+            "gpu": None,
+        },
+        "timeline": {
+            "predictor_cutoff": day(-21),
+            "ranker": f"{day(-20)}..{day(-11)}",
+            "calibration": f"{day(-10)}..{day(-7)}",
+            "test": f"{day(1)}..{day(7)}",
+            "test_closes": day(14),
+            "label_window_days": 7,
+        },
+        "stages": {
+            name: {"rows": int(rng.integers(150, 400_000)), "seconds": float(rng.gamma(1.2, 5))} for name in STAGES
+        }
+        | {
+            "advertiser_llm": {"rows": 1_830, "seconds": 231.4},
+            "advertiser_predictions": {"rows": 63_420, "seconds": 198.7},
+        },
+        "counts": {
+            "test_users": 1_260,
+            "new_share": 0.553,
+            "catalogue": 150,
+            "labels_outside_catalogue": 0.021,
+            "train_users": 2_713,
+            "active_users": 3_171,
+        },
+        "llm": _llm(rng),
+        "predictors": predictors,
+        "predictor_differences": _predictor_differences(rng, predictors),
+        "retrieval": {
+            arm: {
+                "ad_recall": interval(base * 0.43, 0.021),
+                "advertiser_recall": interval(base, 0.027),
+                "new_advertiser_recall": interval(base * 0.71, 0.033),
+            }
+            for arm, base in (("conventional", 0.612), ("llm", 0.694), ("cooccurrence", 0.683), ("placebo", 0.601))
+        },
+        "retrieval_budget": 100,
+        "retrieval_quota": 0.3,
+        "retrieval_differences": [
+            difference(metric, "llm", against, float(value), 0.0171)
+            for metric, shrink in (("ad_recall", 0.5), ("advertiser_recall", 1.0), ("new_advertiser_recall", 0.9))
+            for against, value in (("conventional", 0.0823 * shrink), ("cooccurrence", 0.0114 * shrink))
+        ],
+        "concentration": {
+            arm: {"top10_share": float(rng.uniform(0.2, 0.4)), "gini": float(rng.uniform(0.4, 0.6))}
+            for arm in ("conventional", "llm", "cooccurrence", "placebo")
+        },
+        **_ranker(rng),
+        "notes": [
+            "The world is simulated: its users and advertisers do not exist.",
+            "Sources that train in seconds use all training users; the LLM a seeded sample.",
+        ],
+        "checks": [
+            {
+                "asset": asset,
+                "check": check,
+                "passed": not (asset == "ranker" and check == "beats_champion"),
+                "severity": "WARN" if check == "beats_champion" else "ERROR",
+                "description": f"{check}: observed {rng.uniform(0, 1):.4f}, threshold 0.01",
+            }
+            for asset, check in [(s, c) for s in STAGES[:8] for c in ("schema", "keys", "volume")]
+            + [("advertiser_llm", "loss_fell"), ("advertiser_llm", "reload_equal"), ("ranker", "beats_champion")]
+        ],
+        "seconds_total": 612.3,
+        "peak_rss_mb": 3120.0,
+    }
+
+
+def _predictors(rng: np.random.Generator) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name in ("popularity", "repeat_last", "cooccurrence", "placebo", "llm"):
+        table[name] = {}
+        for k in KS:
+            base = STRENGTH[name] * (0.11 + 0.13 * np.log2(k + 0.4)) + rng.normal(0, 0.004)
+            new = base * (0.08 if name == "repeat_last" else 0.74)
+            table[name][f"recall@{k}"] = interval(float(base), 0.024)
+            table[name][f"new_recall@{k}"] = interval(float(new), 0.029)
+        table[name]["catalogue_recall@10"] = interval(table[name]["recall@10"]["value"] * 1.021, 0.0245)
+    return table
+
+
+def _predictor_differences(rng: np.random.Generator, predictors: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        difference(
+            metric,
+            "llm",
+            against,
+            predictors["llm"][metric]["value"] - predictors[against][metric]["value"],
+            float(rng.uniform(0.014, 0.022)),
+        )
+        for metric in ("recall@10", "new_recall@10")
+        for against in ("popularity", "repeat_last", "cooccurrence", "placebo")
+    ]
+
+
+def _llm(rng: np.random.Generator) -> dict[str, Any]:
+    steps = 40
+    curve = [
+        {
+            "tokens": 5_003 * (i + 1),
+            "loss": float(3.1 + 1.9 * np.exp(-i / 9) + rng.normal(0, 0.05)),
+            "validation_loss": float(3.2 + 1.8 * np.exp(-i / 9)) if i % 8 == 7 else None,
+        }
+        for i in range(steps)
+    ]
+    return {
+        "base_model": "SmolLM2-135M-Instruct",
+        "train_users": 1_830,
+        "train_tokens": 200_120,
+        "token_budget": 200_000,
+        "train_targets": 6_421,
+        "scored_users": 3_171,
+        "scored_tokens": 358_204,
+        "dtype": "bfloat16",
+        "threads": 2,
+        "temperature": 1.183,
+        "loss_curve": curve,
+        "validation": {"loss_start": 5.012, "loss_end": 3.241, "recall@10": 0.4312, "popularity_recall@10": 0.2987},
+    }
+
+
+def _ranker(rng: np.random.Generator) -> dict[str, Any]:
+    gain = {"none": 0.0, "llm": 0.0061, "placebo": -0.0004}
+    return {
+        "ranker": {
+            arm: {
+                "auc": interval(0.7213 + g, 0.0121),
+                "pr_auc": interval(0.0834 + g, 0.0092),
+                "log_loss": interval(0.1034 - g / 9, 0.0051),
+                "normalized_entropy": interval(0.9312 - g, 0.0091),
+                "ece": interval(0.0021 + abs(g) / 50, 0.0009),
+            }
+            for arm, g in gain.items()
+        },
+        "ranker_differences": [
+            difference(metric, arm, "none", sign * gain[arm] + float(rng.normal(0, 1e-4)), half)
+            for metric, sign, half in (
+                ("auc", 1, 0.0038),
+                ("pr_auc", 1, 0.0051),
+                ("log_loss", -1 / 9, 0.0004),
+                ("normalized_entropy", -1, 0.0042),
+                ("ece", 0.02, 0.0006),
+            )
+            for arm in ("llm", "placebo")
+        ],
+        "ranker_reliability": {
+            arm: [
+                {
+                    "predicted": float(p),
+                    "observed": float(max(0, p * rng.normal(1, 0.12))),
+                    "rows": int(rng.integers(700, 900)),
+                }
+                for p in np.geomspace(0.002, 0.14, 10)
+            ]
+            for arm in gain
+        },
+        "ranker_rows": {"train": 41_204, "calibration": 15_903, "test": 27_411, "positives_test": 713},
+        "ranker_importance": {
+            arm: [
+                {"feature": feature, "gain": float(g)}
+                for feature, g in zip(
+                    [
+                        *(["prior_probability", "prior_rank"] if arm != "none" else []),
+                        "user_advertiser_visits_30d",
+                        "advertiser_popularity",
+                        "position",
+                        "category_match",
+                        "ad_age_days",
+                        "price",
+                        "age_bucket",
+                        "hour",
+                    ],
+                    np.sort(rng.gamma(1.5, 14, 10))[::-1],
+                    strict=False,
+                )
+            ]
+            for arm in gain
+        },
+    }
