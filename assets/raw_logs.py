@@ -35,16 +35,18 @@ from orchestration.terminal import display
 )
 def raw_logs(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
     """Ingest the days of this run."""
-    from ml.sources.ingest import ingest
+    from ml.sources.ingest import TableReport, ingest
 
     started, space, show = time.monotonic(), workspace.open(), display()
     keys = context.partition_keys
     window = Window(date.fromisoformat(keys[0]), date.fromisoformat(keys[-1]))
     show.stage("raw_logs")
-    report = ingest(space.source, window, space.lake, space.root / "quarantine", progress=show.progress)
+    quarantine, sparse = space.root / "quarantine", space.settings.sparse
+    report = ingest(space.source, window, space.lake, quarantine, sparse=sparse, progress=show.progress)
     seconds = round(time.monotonic() - started, 2)
     ingested.update(space, window, report, seconds)
-    for name, table in report.tables.items():
+    for name in TABLES:
+        table = report.tables.get(name, TableReport())  # a table that the source lacks is empty, never invented
         facts = {"rows": table.rows, "quarantined": table.quarantined, "reasons": table.reasons}
         common = {"as_of": str(window.last), "seconds": seconds, "input_fingerprint": space.source.fingerprint()}
         yield dg.MaterializeResult(asset_key=name, metadata={**facts, **common, "model_version": "none"})

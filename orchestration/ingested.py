@@ -44,3 +44,9 @@ def volumes(workspace: Workspace, table: str) -> pd.DataFrame:
     """Columns day (ISO), rows, quarantined of one table, oldest first."""
     days = read(workspace)["tables"].get(table, {})
     return pd.DataFrame([{"day": day, **counts} for day, counts in sorted(days.items())], columns=["day", "rows", "quarantined"])
+
+
+def examples(workspace: Workspace, table: str) -> list[dict[str, Any]]:
+    """Some quarantined rows of the newest ingest of a table."""
+    rows: list[dict[str, Any]] = read(workspace)["examples"].get(table, [])
+    return rows

@@ -23,11 +23,11 @@ from ml.errors import BadInput
 from ml.llm.settings import LLMSettings
 from ml.predictors.registry import BaselineSettings
 from ml.ranking.settings import RankerSettings
+from ml.sources.mapping import AMAZON14, SAMPLE, load_mapping
 from ml.timeline import TimelineSettings
 from ml.world.settings import WorldSettings
 
 PRESETS = Path(__file__).parent / "presets"
-SHIPPED = Path(__file__).parent.parent / "ml" / "sources"
 
 
 class CatalogueSettings(BaseModel):
@@ -158,19 +158,23 @@ class Settings(BaseSettings):
 
     @property
     def mapping_file(self) -> Path:
-        return self.mapping or SHIPPED / "mappings" / "amazon14.yaml"
+        return self.mapping or AMAZON14
 
     @property
     def data_directory(self) -> Path:
-        return self.data or SHIPPED / "sample"
+        return self.data or SAMPLE
 
     @property
     def first_day(self) -> date:
         """First daily partition."""
         if self.source == "world":
             return self.world.first_day
-        first: date = yaml.safe_load(self.mapping_file.read_text())["first_day"]
-        return first
+        return load_mapping(self.mapping_file).first_day
+
+    @property
+    def sparse(self) -> bool:
+        """Are days without rows, and days with few, legitimate in this source?"""
+        return self.source == "purchases" and load_mapping(self.mapping_file).sparse
 
 
 class _Given(PydanticBaseSettingsSource):

@@ -11,8 +11,11 @@ delivered late, and texts with addresses and numbers in them. Frames carry the f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -79,7 +82,7 @@ def random_frames(
     users = [f"u{i:02d}" for i in range(n_users)]
     advertisers = [f"a{i}" for i in range(n_advertisers)]
     frames = _registers(rng, first, n_days, users, advertisers, changing=registers_change)
-    ads = sorted(set(frames["ads"]["ad_id"])) + ["ad-unknown"]
+    ads = [*sorted(set(frames["ads"]["ad_id"])), "ad-unknown"]
     n_activity, n_conversions = (int(n) for n in rng.poisson(events_per_user * n_users, 2))
     frames["activity"] = _activity(rng, first, n_days, n_activity, users, advertisers)
     frames["impressions"] = _impressions(rng, first, n_days, n_activity, users, ads[:-1])
@@ -93,15 +96,23 @@ def write_lake(frames: Frames, root: Path) -> Lake:
     lake = Lake(root)
     for name, frame in frames.items():
         table = TABLES[name]
-        for day, rows in frame.groupby("_day"):
-            ordered = rows.sort_values(table.sort_order, kind="stable")[table.column_names]
-            lake.write_day(name, day, pa.Table.from_pandas(ordered, arrow_schema(table), preserve_index=False))
+        ordered = frame.sort_values(["_day", *table.sort_order], kind="stable").reset_index(drop=True)
+        rows = pa.Table.from_pandas(ordered[table.column_names], arrow_schema(table), preserve_index=False)
+        for day, mine in ordered.groupby("_day").indices.items():
+            lake.write_day(name, day, rows.slice(mine[0], len(mine)))
     return lake
 
 
 def random_lake(root: Path, rng: np.random.Generator, **options: Any) -> Lake:
     """A lake of `random_frames`."""
     return write_lake(random_frames(rng, **options), root)
+
+
+@contextmanager
+def temporary_lake(frames: Frames) -> Iterator[Lake]:
+    """A lake of the frames that is gone afterwards (hypothesis and `tmp_path` do not mix)."""
+    with TemporaryDirectory() as root:
+        yield write_lake(frames, Path(root) / "lake")
 
 
 def known_at(name: str, frame: pd.DataFrame) -> pd.Series:
@@ -160,9 +171,11 @@ def _registers(
             "region": rng.choice(np.array(["CA", "New York", None], dtype=object), len(day_of)),
             "consent": rng.random(len(day_of)) < 0.75,
             "updated_at": [_moment(rng, first, day) for day in day_of],
-            "_day": [first + timedelta(days=day) for day in day_of],
+            "_day": [first + timedelta(days=day + int(changing and rng.integers(0, 3))) for day in day_of],
         }
     )
+    for moment in ("updated_at", "_day"):  # as the ingest leaves it: no two rows of a user tie
+        profiles = profiles.drop_duplicates(["user_id", moment])
     names = pd.DataFrame(
         {
             "advertiser_id": advertisers,
@@ -170,7 +183,8 @@ def _registers(
             "vertical": rng.choice(VERTICALS, len(advertisers)),
             "active_from": first - timedelta(days=100),
             "active_to": [
-                None if rng.random() < 0.7 else first + timedelta(days=int(rng.integers(0, n_days))) for _ in advertisers
+                None if rng.random() < 0.7 else first + timedelta(days=int(rng.integers(0, n_days)))
+                for _ in advertisers
             ],
             "_day": [first + timedelta(days=int(rng.integers(0, 3 if changing else 1))) for _ in advertisers],
         }
@@ -189,7 +203,7 @@ def _registers(
     if changing:
         renamed = names[rng.random(len(names)) < 0.5].copy()
         renamed["name"] += " Group"
-        renamed["_day"] = [first + timedelta(days=int(rng.integers(3, n_days))) for _ in range(len(renamed))]
+        renamed["_day"] = [first + timedelta(days=int(rng.integers(3, max(n_days, 4)))) for _ in range(len(renamed))]
         names = pd.concat([names, renamed], ignore_index=True)
     return {"advertisers": names, "ads": ads, "users": profiles}
 

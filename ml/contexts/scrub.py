@@ -41,7 +41,7 @@ def scrub(text: str, max_words: int) -> str | None:
     while text != before:  # a removal may bring digits together that stood apart, so until nothing changes
         before = text
         words = LONG_NUMBER.sub(" ", _plain(text)).split()
-        text = " ".join(word[:MAX_WORD] for word in words if not PRIVATE_WORD.search(word))
+        text = " ".join(word[:MAX_WORD] for word in words if _is_language(word))
     return " ".join(text.split()[:max_words]) or None
 
 
@@ -49,6 +49,10 @@ def looks_private(text: str) -> bool:
     """Whether a text holds anything that `scrub` would remove (for checks of what was written)."""
     plain = _plain(text)
     return bool(LONG_NUMBER.search(plain)) or any(PRIVATE_WORD.search(word) for word in plain.split())
+
+
+def _is_language(word: str) -> bool:
+    return any(c.isalnum() for c in word) and not PRIVATE_WORD.search(word)
 
 
 def _plain(text: str) -> str:

@@ -12,52 +12,52 @@ class LLMSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    base_model: str = Field("smollm2-135m", min_length=1)
+    base_model: str = Field(default="smollm2-135m", min_length=1)
     """`smollm2-135m`, `tiny` (random weights, for tests), a Hugging Face id or a local directory."""
-    max_prompt_tokens: int = Field(192, ge=16)
+    max_prompt_tokens: int = Field(default=192, ge=16)
     """Tokens a user; the oldest events go first, the profile stays."""
 
-    train_tokens: int = Field(200_000, ge=100)
+    train_tokens: int = Field(default=200_000, ge=100)
     """Prompt tokens a training run reads, all epochs together, validation users not counted."""
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(default=1, ge=1)
     """Passes over the sample; more passes mean fewer users for the same `train_tokens`."""
-    validation_share: float = Field(0.1, gt=0, lt=0.5)
+    validation_share: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the sampled users held out for the loss curve, the metrics and the temperature."""
-    validation_points: int = Field(3, ge=2)
+    validation_points: int = Field(default=3, ge=2)
     """Times the validation loss is measured, first and last step included."""
-    batch_tokens: int = Field(1024, ge=32)
+    batch_tokens: int = Field(default=1024, ge=32)
     """Padded tokens an optimizer step reads."""
-    score_batch_tokens: int = Field(4096, ge=32)
+    score_batch_tokens: int = Field(default=4096, ge=32)
     """Padded tokens a pass reads when nothing is learned."""
 
-    adapted_layers: float = Field(1 / 3, gt=0, le=1)
+    adapted_layers: float = Field(default=1 / 3, gt=0, le=1)
     """Share of the layers, from the top, that get LoRA adapters; nothing below is trained or stored."""
-    lora_rank: int = Field(16, ge=1)
+    lora_rank: int = Field(default=16, ge=1)
     """Rank of the adapters."""
-    lora_alpha: float = Field(32, gt=0)
+    lora_alpha: float = Field(default=32, gt=0)
     """Scale of the adapters: they add alpha / rank times their product."""
     lora_modules: tuple[str, ...] = ("q_proj", "v_proj", "o_proj")
     """Linear layers that get adapters, by the last part of their name."""
-    adapter_learning_rate: float = Field(5e-4, gt=0)
+    adapter_learning_rate: float = Field(default=5e-4, gt=0)
     """Peak AdamW step of the adapters."""
-    head_learning_rate: float = Field(2e-3, gt=0)
+    head_learning_rate: float = Field(default=2e-3, gt=0)
     """Peak AdamW step of the advertiser head."""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     """AdamW decay of matrices (adapters, text projection, residuals); biases and scales are left alone."""
-    warmup_share: float = Field(0.06, ge=0, lt=1)
+    warmup_share: float = Field(default=0.06, ge=0, lt=1)
     """Share of the steps over which the learning rate rises; it then falls as a cosine to a tenth."""
-    clip_norm: float = Field(1.0, gt=0)
+    clip_norm: float = Field(default=1.0, gt=0)
     """Gradients longer than this are cut to it."""
-    advertiser_dropout: float = Field(0.2, ge=0, lt=1)
+    advertiser_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Chance, a step, that an advertiser loses its own residual and bias, as if it had never been trained on."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; `auto` is CUDA where there is a device."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Number format of the transformer (the head is always float32); `auto` is what the probe finds fastest."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(default=0, ge=0)
     """CPU threads; 0 is what the probe finds fastest."""
-    log_every: int = Field(5, ge=1)
+    log_every: int = Field(default=5, ge=1)
     """Steps between entries of the loss curve."""
-    save_every: int = Field(40, ge=1)
+    save_every: int = Field(default=40, ge=1)
     """Steps between resume points."""

@@ -92,9 +92,9 @@ def read_histories(contexts: UserContexts, catalogue_ids: np.ndarray) -> Histori
 
 def columns_of(advertiser_ids: pd.Series, catalogue_ids: np.ndarray) -> np.ndarray:
     """Row of each advertiser in the catalogue, -1 where it is not in it."""
-    return pd.Index(catalogue_ids).get_indexer(pd.Index(advertiser_ids))
+    return np.asarray(pd.Index(catalogue_ids).get_indexer(pd.Index(advertiser_ids)))
 
 
 def days_since_1970(times: pd.Series) -> np.ndarray:
     """Times as fractional days, whatever the resolution they are stored in."""
-    return times.to_numpy().astype("datetime64[us]").astype(np.int64) / 86_400e6
+    return np.asarray(times.to_numpy().astype("datetime64[us]").astype(np.int64) / 86_400e6)

@@ -29,9 +29,9 @@ class PopularitySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    half_life_days: float = Field(14.0, gt=0)
+    half_life_days: float = Field(default=14.0, gt=0)
     """Days after which a conversion counts half; months for sparse purchase logs."""
-    smoothing: float = Field(1.0, gt=0)
+    smoothing: float = Field(default=1.0, gt=0)
     """Conversions added to every advertiser: one that nobody converted with yet is unlikely, not impossible."""
 
 

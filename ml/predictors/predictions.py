@@ -7,6 +7,7 @@ probability is P(advertiser | the user converts in the label window), so a user'
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -74,3 +75,16 @@ def violations(predictions: pd.DataFrame, catalogue_ids: set[str]) -> list[str]:
     if (groups["probability"].diff() > 1e-12).any():
         problems.append("probability rises with rank")
     return problems
+
+
+def read_predictions(directory: Path) -> pd.DataFrame:
+    """The published predictions of one stage (Parquet shards under `predictions/`), by source, user and rank."""
+    shards = sorted((directory / "predictions").glob("*.parquet"))
+    table = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
+    return table.sort_values(["source", "user_id", "day", "rank"], kind="stable", ignore_index=True)
+
+
+def write_predictions(predictions: pd.DataFrame, work: Path) -> None:
+    """Write a whole table where `read_predictions` finds it."""
+    (work / "predictions").mkdir(exist_ok=True)
+    predictions.to_parquet(work / "predictions" / "all.parquet", index=False)

@@ -10,7 +10,7 @@ conversions gets popularity. It knows nothing of searches, visits or what simila
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ from ml.predictors.predictions import from_probabilities
 
 LENGTHS = 6
 """Classes of history length: 1, 2, 3-4, 5-8, 9-16, more."""
+PRIOR_TARGETS = 5.0
+"""How many targets the weight of the next shorter class counts for."""
 
 
 class RepeatLastSettings(BaseModel):
@@ -37,9 +39,9 @@ class RepeatLastSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    half_life_days: float = Field(14.0, gt=0)
+    half_life_days: float = Field(default=14.0, gt=0)
     """Days between two conversions of a user for the older one to weigh half; a year for sparse purchase logs."""
-    history_limit: int = Field(200, ge=1)
+    history_limit: int = Field(default=200, ge=1)
     """Newest conversions of a user that are read."""
     popularity: PopularitySettings = Field(default_factory=PopularitySettings)
     """The back-off."""
@@ -98,8 +100,8 @@ class RepeatLast:
     def _limited(self, spans: np.ndarray) -> np.ndarray:
         return np.column_stack([np.maximum(spans[:, 0], spans[:, 1] - self.settings.history_limit), spans[:, 1]])
 
-    def _own(self, histories: Histories, spans: np.ndarray):  # type: ignore[no-untyped-def]  # scipy CSR
-        """Each span's share of decayed conversions by advertiser; a row sums to 1, or to 0 without history."""
+    def _own(self, histories: Histories, spans: np.ndarray) -> Any:
+        """Each span's share of decayed conversions by advertiser (scipy CSR); a row sums to 1, or 0 without history."""
         weights = histories.weights(spans, self.settings.half_life_days)
         total = np.asarray(weights.sum(axis=1)).ravel()
         weights.data /= np.repeat(total, np.diff(weights.indptr))
@@ -120,31 +122,37 @@ class RepeatLast:
 def length_class(spans: np.ndarray) -> np.ndarray:
     """Class of a history's length: 1, 2, 3-4, 5-8, 9-16, more (an empty one falls in with 1)."""
     length = np.maximum(spans[:, 1] - spans[:, 0], 1)
-    return np.minimum(np.ceil(np.log2(length)).astype(np.int64), LENGTHS - 1)
+    return np.asarray(np.minimum(np.ceil(np.log2(length)).astype(np.int64), LENGTHS - 1))
 
 
-def mixing_weights(own: np.ndarray, popular: np.ndarray, group: np.ndarray, *, rounds: int = 200) -> np.ndarray:
-    """Weight m of `own` in each group that maximises sum log(m * own + (1 - m) * popular).
+def mixing_weights(own: np.ndarray, popular: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Weight m of `own` for each length class: the one that maximises sum log(m * own + (1 - m) * popular).
 
-    Expectation-maximisation; two pseudo-targets a group, one explained by each part, stand for what is
-    known before any target is seen, so an empty group gets 1/2.
+    Each class leans on the next shorter one as if PRIOR_TARGETS targets had shown its weight, so a class
+    without targets (the longest histories have none after them) takes it over; the first leans on 1/2.
 
     Args:
         own, popular: shape (n,): probability either part gave the target.
-        group: shape (n,): group of each target, in 0..LENGTHS - 1.
-        rounds: most iterations; it stops when no weight moves by 1e-6.
+        group: shape (n,): length class of each target's history, in 0..LENGTHS - 1.
 
     Returns:
         Shape (LENGTHS,), each strictly between 0 and 1.
     """
-    size = np.bincount(group, minlength=LENGTHS)
-    weight = np.full(LENGTHS, 0.5)
+    weights, before = [], 0.5
+    for number in range(LENGTHS):
+        mine = group == number
+        before = mixing_weight(own[mine], popular[mine], before)
+        weights.append(before)
+    return np.array(weights)
+
+
+def mixing_weight(own: np.ndarray, popular: np.ndarray, prior: float, *, rounds: int = 500) -> float:
+    """One weight by expectation-maximisation from `prior`; stops when it moves by less than 1e-6."""
+    weight = prior
     for _ in range(rounds):
-        part = weight[group] * own
-        share = part / (part + (1 - weight[group]) * popular)
-        new = (np.bincount(group, share, minlength=LENGTHS) + 1) / (size + 2)
-        moved = np.abs(new - weight).max()
-        weight = new
+        share = weight * own / (weight * own + (1 - weight) * popular)
+        new = float((share.sum() + PRIOR_TARGETS * prior) / (len(own) + PRIOR_TARGETS))
+        moved, weight = abs(new - weight), new
         if moved < 1e-6:
             break
     return weight

@@ -16,6 +16,10 @@ from ml.report.verdict import Outcome, outcome_of
 
 PANELS = ("", "new_")
 """Groups of recall@k that are drawn; the others are in the table."""
+PREDICTOR_FORESTS = ("recall@10", "new_recall@10")
+"""Measures of predictors whose differences are drawn; the others are in the table."""
+LABEL_ROOM = 20
+"""Characters of tick labels that fit under the narrowest plot."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,18 @@ class Scale:
         """The smallest axis with round ends over `values` (and zero, if asked)."""
         known = [v for v in values if v is not None] + ([0.0] if zero else [])
         low, high = min(known, default=0.0), max(known, default=1.0)
-        if high == low:
-            low, high = low - abs(low or 1) * 0.1, high + abs(high or 1) * 0.1
+        if high - low < 1e-6:  # no figure of a report is finer
+            spread = max(abs(low), abs(high), 0.01) / 10
+            low, high = low - spread, high + spread
         raw = (high - low) / ticks
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
         return cls(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step)
+
+    @classmethod
+    def to(cls, high: float) -> Scale:
+        """An axis from zero that ends exactly at `high`, with round ticks before it."""
+        return cls(0.0, high, cls.over([high], zero=True).step)
 
     def at(self, value: float) -> float:
         """Position of `value` in per cent, kept within the axis."""
@@ -44,7 +54,7 @@ class Scale:
 
     @property
     def ticks(self) -> list[float]:
-        count = round((self.high - self.low) / self.step)
+        count = math.floor((self.high - self.low) / self.step + 1e-9)
         return [self.low + i * self.step for i in range(count + 1)]
 
     def labels(self, unit: Unit, *, signed: bool = False) -> list[tuple[float, str]]:
@@ -52,6 +62,13 @@ class Scale:
         factor = 100 if unit == "share" else 1
         decimals = _places(self.step * factor)
         return [(self.at(t), number(t * factor, decimals, signed=signed)) for t in self.ticks]
+
+    def sparse_labels(self, unit: Unit, *, signed: bool = False) -> list[tuple[float, str]]:
+        """As many of the labels as fit side by side on a phone, the lowest tick or zero among them."""
+        labels = self.labels(unit, signed=signed)
+        stride = -(-sum(len(text) for _, text in labels) // LABEL_ROOM)
+        start = next((i for i, t in enumerate(self.ticks) if abs(t) < self.step / 2), 0) % stride
+        return labels[start::stride]
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,11 @@ class ValueGroup:
     decimals: int
     rows: list[tuple[str, Interval | None]]
 
+    @property
+    def measured(self) -> bool:
+        """Whether any arm has a figure."""
+        return any(figure is not None for _, figure in self.rows)
+
 
 @dataclass(frozen=True)
 class RecallPanel:
@@ -103,7 +125,8 @@ def forest(differences: list[Difference]) -> list[ForestGroup]:
     groups = []
     for metric in dict.fromkeys(d.metric for d in differences):
         mine = [d for d in differences if d.metric == metric]
-        ends = [x for d in mine for x in (d.low, d.high)]
+        least = max((d.minimum_effect or 0.0 for d in mine), default=0.0)
+        ends = [*(x for d in mine for x in (d.low, d.high)), least, -least]
         known = measure(metric)
         decimals = decimals_for([width(d) for d in mine], known.unit)
         rows = [ForestRow(d.arm, d, outcome_of(d)) for d in mine]
@@ -146,4 +169,4 @@ def recall_scale(panels: list[RecallPanel]) -> Scale:
 
 def _places(step: float) -> int:
     """Decimals needed to write multiples of `step` (a round number) exactly."""
-    return next((d for d in range(8) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 8)
+    return next((d for d in range(9) if abs(step * 10**d - max(1, round(step * 10**d))) < 1e-6), 9)

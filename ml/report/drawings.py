@@ -16,6 +16,8 @@ from ml.report.schema import Gain, LossPoint, ReliabilityBin, TimelineDays
 DAYS_BEFORE_CUTOFF = 12
 """How much of the (longer) past the timeline shows."""
 BARS_SHOWN = 12
+TICK_GAP = 20
+"""Least distance of two ticks of a square-root axis, in per cent of it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def loss_curve(points: list[LossPoint], catalogue: float) -> LossCurve:
     """The curve, with the loss of a uniform guess over the catalogue (ln of its size) as the line to beat."""
     chance = math.log(max(catalogue, 1))
     losses = [x for p in points for x in (p.loss, p.validation_loss)]
-    across = Scale.over([float(p.tokens) for p in points], zero=True)
+    across = Scale.to(max((float(p.tokens) for p in points), default=1.0))
     up = Scale.over([*losses, chance])
     at = [(across.at(p.tokens), 100 - up.at(p.loss)) for p in points]
     path = " ".join(f"{'L' if i else 'M'}{x:g} {y:g}" for i, (x, y) in enumerate(at))
@@ -114,7 +116,10 @@ def reliability(arms: Mapping[str, list[ReliabilityBin]]) -> Reliability:
     def at(rate: float) -> float:
         return round(100 * math.sqrt(max(0.0, rate) / top.high), 2)
 
-    ticks = [(t, at(t)) for t in [0.0, top.high / 16, top.high / 4, top.high * 9 / 16, top.high]]
+    ticks = [(0.0, 0.0)]
+    for rate in (m * 10.0**p for p in range(-6, 1) for m in (1, 2, 5)):
+        if rate <= top.high and at(rate) >= ticks[-1][1] + TICK_GAP:
+            ticks.append((rate, at(rate)))
     return Reliability(ticks, {arm: [(at(b.predicted), at(b.observed)) for b in bins] for arm, bins in arms.items()})
 
 

@@ -29,7 +29,7 @@ def share(value: float | None, decimals: int = 1) -> str:
 
 
 def decimals_for(widths: Iterable[float | None], unit: Unit) -> int:
-    """Decimals that leave two digits of a typical interval's width, so that a column has one precision.
+    """Decimals so fine that a typical interval is at least 25 of its last digit wide: one precision a column.
 
     Args:
         widths: high - low of the intervals in the column; nulls and zeros tell nothing.
@@ -38,7 +38,7 @@ def decimals_for(widths: Iterable[float | None], unit: Unit) -> int:
     if not known:
         return 1 if unit == "share" else 4
     lowest, highest = (1, 3) if unit == "share" else (2, 6)
-    return max(lowest, min(highest, 1 - math.floor(math.log10(median(known)))))
+    return max(lowest, min(highest, math.ceil(-math.log10(median(known) / 25))))
 
 
 def value_text(value: float | None, unit: Unit, decimals: int) -> str:
@@ -47,11 +47,12 @@ def value_text(value: float | None, unit: Unit, decimals: int) -> str:
 
 
 def range_text(low: float | None, high: float | None, unit: Unit, decimals: int, *, signed: bool = False) -> str:
-    """Its interval without the unit: "[22.1, 26.6]"."""
+    """Its interval without the unit: "[22.1, 26.6]", never broken over lines."""
     if low is None or high is None:
         return ""
     factor = _factor(unit)
-    return f"[{number(low * factor, decimals, signed=signed)}, {number(high * factor, decimals, signed=signed)}]"
+    ends = (number(end * factor, decimals, signed=signed) for end in (low, high))
+    return f"[{f',{SPACE}'.join(ends)}]"
 
 
 def interval_text(interval: Interval | None, unit: Unit, decimals: int) -> str:

@@ -60,6 +60,16 @@ class Interval(Part):
         return self
 
 
+def _nothing(value: Any) -> Any:
+    if isinstance(value, dict) and value and all(figure is None for figure in value.values()):
+        return None
+    return value
+
+
+Figure = Annotated[Interval | None, BeforeValidator(_nothing)]
+"""An interval, or null where the measure means nothing (three nulls are read as one)."""
+
+
 class Difference(Part):
     """`arm` minus `against` on the same users; all four figures are null where the measure means nothing."""
 
@@ -149,17 +159,17 @@ class Concentration(Part):
 
 
 class RetrievalArm(Part):
-    ad_recall: Interval | None
-    advertiser_recall: Interval | None
-    new_advertiser_recall: Interval | None
+    ad_recall: Figure
+    advertiser_recall: Figure
+    new_advertiser_recall: Figure
 
 
 class RankerArm(Part):
-    auc: Interval | None
-    pr_auc: Interval | None
-    log_loss: Interval | None
-    normalized_entropy: Interval | None
-    ece: Interval | None
+    auc: Figure
+    pr_auc: Figure
+    log_loss: Figure
+    normalized_entropy: Figure
+    ece: Figure
 
 
 class ReliabilityBin(Part):
@@ -203,7 +213,7 @@ def _counts(value: dict[str, Any]) -> dict[str, Any]:
     return _require(value, ("test_users", "new_share", "catalogue", "labels_outside_catalogue"))
 
 
-Predictor = Annotated[dict[MeasureName, Interval | None], AfterValidator(_predictor)]
+Predictor = Annotated[dict[MeasureName, Figure], AfterValidator(_predictor)]
 Counts = Annotated[dict[str, int | float | None], AfterValidator(_counts)]
 
 

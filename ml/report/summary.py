@@ -10,6 +10,8 @@ from ml.report.schema import Interval, Results, parse
 from ml.report.verdict import judge
 
 BADGES = {"win": "WIN", "tie": "TIE", "loss": "LOSS", "unknown": "N/A"}
+CONTROL_BADGES = {"win": "LOOK", "tie": "HOLDS", "loss": "HURTS", "unknown": "N/A"}
+"""A control is meant to show nothing."""
 
 
 def summary_rows(results: Results | dict[str, Any]) -> list[dict[str, Any]]:
@@ -32,12 +34,15 @@ def summary_rows(results: Results | dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def verdicts(results: Results | dict[str, Any]) -> list[str]:
-    """One line a question, such as "WIN  Do its priors improve the ranker? Better: AUC 0.71 against ...".
+    """One line a question, such as "WIN    Do its priors improve the ranker? Better: AUC 0.71 against ...".
 
     Raises:
         BadInput: `results` do not have the shape of ml.report.schema.
     """
-    return [f"{BADGES[v.outcome]:<4}  {v.question} {v.sentence}" for v in judge(parse(results))]
+    return [
+        f"{(CONTROL_BADGES if v.is_control else BADGES)[v.outcome]:<5}  {v.question} {v.sentence}"
+        for v in judge(parse(results))
+    ]
 
 
 def _pick(figures: dict[str, Interval | None], *names: str) -> dict[str, Interval | None]:

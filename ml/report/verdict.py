@@ -99,6 +99,8 @@ def headline(results: Results) -> str:
         },
     }
     outcomes = {verdict.topic: verdict.outcome for verdict in reversed(judge(results))}
+    if outcomes.get("placebo") == "win":
+        phrases["ranker"]["win"] += " (but so do shuffled priors)"
     said = [words[outcomes[topic]] for topic, words in phrases.items() if outcomes.get(topic, "unknown") != "unknown"]
     if not said:
         return "Nothing about the LLM was measured in this run."

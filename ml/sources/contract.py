@@ -57,6 +57,9 @@ class Table:
         return [name for name in ("user_id", "event_time") if name in self.column_names] + [self.key]
 
 
+PRIVATE = frozenset({"text", "url"})
+"""Columns with a person's own words: never in a log line, a message or metadata."""
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (

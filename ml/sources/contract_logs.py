@@ -48,7 +48,9 @@ class ContractLogs:
     def read(self, table: str, window: Window) -> pa.Table:
         """See LogSource.read; columns in the contract's order, then `_day`."""
         if table not in self._files:
-            raise BadInput("no such table", where=str(self.root / table), remedy=f"deliver {table}, or do not ask for it")
+            raise BadInput(
+                "no such table", where=str(self.root / table), remedy=f"deliver {table}, or do not ask for it"
+            )
         contract = TABLES[table]
         parts = [
             _read_file(path, contract, day)

@@ -20,6 +20,10 @@ WHOLE_FILE_BYTES = 16 * 2**20
 """Files up to this size are fingerprinted whole, larger Parquet files by size and footer (which holds the
 offsets, sizes and statistics of every column chunk)."""
 
+PARQUET = "read_parquet({})"
+CSV = """read_csv({}, header = true, all_varchar = true, delim = ',', quote = '"', escape = '"')"""
+"""Said in full, not sniffed: a short file must not read differently from a long one."""
+
 
 def quoted(name: str) -> str:
     """`name` as an SQL identifier."""
@@ -79,8 +83,7 @@ def load(con: duckdb.DuckDBPyConnection, path: Path, *, into: str, columns: Iter
     """
     if not path.is_file():
         raise BadInput("no such file", where=str(path), remedy="set DATA to the directory that holds it")
-    reader = "read_parquet({})" if path.suffix == ".parquet" else "read_csv({}, header=true, all_varchar=true)"
-    source = reader.format(literal(path))
+    source = (PARQUET if path.suffix == ".parquet" else CSV).format(literal(path))
     try:
         present = [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
         for column in columns:

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ml.errors import BadInput
@@ -100,7 +100,8 @@ class PurchaseMapping(_Part):
     name: str = Field(pattern=r"^[a-z0-9_-]+$")
     """name of the log in reports: lower-case letters, digits, _ and -"""
     consent: Literal["granted_by_source"]
-    """must be `granted_by_source`: the users behind this log have agreed to such a use. If they have not, do not use it"""
+    """must be `granted_by_source`: the users behind this log have agreed to such a use; if they have not, leave the
+    log alone"""
     first_day: date
     """first daily partition, YYYY-MM-DD; history before it is filed under it as one backlog partition"""
     last_day: date | None = None
@@ -134,7 +135,9 @@ def load_mapping(path: Path) -> PurchaseMapping:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())
-        raise BadInput(f"not YAML: {problem}", where=str(path), remedy=f"correct it; an example is in {GUIDE}") from error
+        raise BadInput(
+            f"not YAML: {problem}", where=str(path), remedy=f"correct it; an example is in {GUIDE}"
+        ) from error
     if not isinstance(given, dict):
         raise BadInput("not a mapping of fields to values", where=str(path), remedy=f"see the example in {GUIDE}")
     try:

@@ -27,4 +27,4 @@ def check_contexts_table(table: pd.DataFrame, *, budget: int) -> Outcome:
         gxe.ExpectColumnValuesToBeBetween(column="n_tokens", min_value=1, max_value=budget),
         gxe.ExpectColumnValuesToNotMatchRegex(column="prompt", regex=PERSONAL),
     ]
-    return validate(table, rules, "user contexts")
+    return validate(table, rules, "user contexts", private=frozenset({"prompt"}))

@@ -25,13 +25,16 @@ class Outcome:
     examples: list[dict[str, Any]] = field(default_factory=list)
 
 
-def validate(frame: pd.DataFrame, expectations: list[Any], what: str) -> Outcome:
+def validate(
+    frame: pd.DataFrame, expectations: list[Any], what: str, *, private: frozenset[str] = frozenset()
+) -> Outcome:
     """Validate a frame with Great Expectations, on its in-memory pandas engine.
 
     Args:
         frame: the rows, or an aggregate of them.
         expectations: Great Expectations objects.
         what: names the frame in the message.
+        private: columns whose values may appear in no message and no example.
     """
     import great_expectations as gx
 
@@ -40,23 +43,26 @@ def validate(frame: pd.DataFrame, expectations: list[Any], what: str) -> Outcome
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset(what)
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
     found = batch.validate(gx.ExpectationSuite(name=what, expectations=expectations), result_format="COMPLETE")
-    rows, failures, examples = [], [], []
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+    bad_rows: list[Any] = []
     for result in found.results:
         config = result.expectation_config
         row = {
             "expectation": config.type.removeprefix("expect_"),
             "column": config.kwargs.get("column", "(table)"),
             "threshold": _threshold(config.kwargs),
-            "observed": _observed(result.result),
+            "observed": _observed(result.result, hide=config.kwargs.get("column") in private),
             "passed": bool(result.success),
         }
         rows.append(row)
         if not result.success:
             failures.append(_sentence(row, result))
             bad = result.result.get("unexpected_index_list") or []
-            examples += frame.loc[bad[:5]].astype(str).to_dict("records")
+            bad_rows += [row for row in bad if row not in bad_rows]
     message = "; ".join(failures) if failures else f"{what}: {len(rows)} expectations hold over {len(frame):,} rows"
-    return Outcome(not failures, message, rows, examples[:5])
+    shown = [name for name in frame.columns if name not in private]
+    return Outcome(not failures, message, rows, frame.loc[bad_rows[:5], shown].astype(str).to_dict("records"))
 
 
 def _sentence(row: dict[str, Any], result: Any) -> str:
@@ -77,11 +83,11 @@ def _threshold(kwargs: dict[str, Any]) -> str:
     return ", ".join(parts) or "every row"
 
 
-def _observed(result: dict[str, Any]) -> str:
+def _observed(result: dict[str, Any], *, hide: bool) -> str:
     if result.get("observed_value") is not None:
         return str(result["observed_value"])
     count, examples = result.get("unexpected_count", 0), result.get("partial_unexpected_list", [])
-    shown = ", ".join(str(e) for e in examples[:3])
+    shown = "" if hide else ", ".join(str(e) for e in examples[:3])
     return f"{count} rows that break it{f' (such as {shown})' if count and shown else ''}"
 
 

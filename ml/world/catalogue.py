@@ -63,6 +63,13 @@ class Catalogue:
         """(S,) how often people want something of each subvertical, relative."""
         return self.subverticals["rate"].to_numpy(dtype=np.float64)
 
+    @cached_property
+    def ad_popularity(self) -> np.ndarray:
+        """(N,) share of all conversions that goes to the ad's advertiser, split over its ads."""
+        of_advertiser = self.rate[self.sub] * np.exp(self.brand)
+        found: np.ndarray = (of_advertiser / np.bincount(self.ad_advertiser))[self.ad_advertiser]
+        return found
+
     def active(self, day: int) -> np.ndarray:
         """(A,) True where the advertiser is active on a day; those of before the logs all are."""
         found: np.ndarray = (self.active_from <= max(day, 0)) & (day <= self.active_to)
@@ -137,7 +144,7 @@ def draw_catalogue(settings: WorldSettings, rng: np.random.Generator) -> Catalog
         ad_titles=[grammar.title(int(a), int(sub[a]), rng) for a in owner],
         ad_price=np.round(price[owner] * np.exp(rng.normal(0, 0.4, len(owner))), 2),
         ad_quality=rng.normal(0, 0.4, len(owner)),
-        ad_created=np.minimum(active_from[owner], -1) - rng.integers(0, 60, len(owner)),
+        ad_created=_creation_days(active_from[owner], rng),
         grammar=grammar,
     )
 
@@ -180,3 +187,9 @@ def _ads_of(n: int, brand: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     more = rng.choice(len(brand), size=n - len(brand), p=weight / weight.sum())
     found: np.ndarray = rng.permutation(np.concatenate([np.arange(len(brand)), more]))
     return found
+
+
+def _creation_days(active_from: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N,) day an ad was made: while its advertiser was active, before the logs; of a newcomer, days before."""
+    made_before = np.where(active_from < 0, (rng.random(len(active_from)) * -active_from).astype(np.int64), 0)
+    return np.where(active_from < 0, -1 - made_before, active_from - rng.integers(1, 15, len(active_from)))

@@ -19,11 +19,12 @@ SEARCH, VISIT, SAVE = 0, 1, 2
 KINDS = ("search", "visit", "save")
 _WEEKDAYS = np.array([0.97, 0.95, 0.95, 0.97, 1.02, 1.08, 1.06])
 """How much starts on Monday..Sunday."""
-_PER_INTENT = (1.15, 0.72, 0.08)
+_PER_INTENT = (1.05, 0.65, 0.07)
 """Mean number of searches, visits and saves of an intent."""
 _LEAN_VISIT = 0.7
 """Share of an intent's visits that go to the advertiser the user leans to; others compare."""
-_MEDIAN_LENGTH = 1.0 * DAY
+_MEDIAN_LENGTH = 2.0 * DAY
+_COLUMNS = ("user", "sub", "lean", "start", "ends", "converts")
 _ACTIVITY = ("user", "kind", "sub", "advertiser", "branded")
 
 
@@ -46,7 +47,7 @@ class Intents:
         sub = choose(people.interest[users], rng)
         lean = self._brands(users, sub, day, rng)
         start = day * DAY + times_of_day(n, rng)
-        length = np.clip(_MEDIAN_LENGTH * np.exp(rng.normal(0, 1.1, n)), HOUR, 10 * DAY).astype(np.int64)
+        length = np.clip(_MEDIAN_LENGTH * np.exp(rng.normal(0, 1.1, n)), HOUR, 12 * DAY).astype(np.int64)
         converts = np.where(rng.random(n) < settings.conversion_share, start + length, NEVER)
         started: Rows = {
             "user": users, "sub": sub, "lean": lean, "start": start, "ends": start + length, "converts": converts
@@ -61,13 +62,12 @@ class Intents:
 
     def wanting(self, users: np.ndarray, subs: np.ndarray, times: np.ndarray) -> np.ndarray:
         """(n,) number of an open intent of each user for each subvertical at each time, -1 if there is none."""
-        shape = self.population.interest.shape
-        first = np.full(shape, -1, dtype=np.int64)
-        first[self.open["user"], self.open["sub"]] = np.arange(len(self.open["user"]))
-        found = first[users, subs]
-        intent = np.maximum(found, 0)
         if not len(self.open["user"]):
-            return found
+            return np.full(len(users), -1)
+        number = np.full(self.population.interest.shape, -1)
+        number[self.open["user"], self.open["sub"]] = np.arange(len(self.open["user"]))
+        found = number[users, subs]
+        intent = np.maximum(found, 0)
         is_on = (self.open["start"][intent] <= times) & (times < self.open["ends"][intent])
         return np.where((found >= 0) & is_on, found, -1)
 
@@ -116,9 +116,6 @@ class Intents:
         catalogue = self.population.catalogue
         possible = catalogue.by_sub[subs] & catalogue.active(day)
         return choose(np.exp(self.population.brand_utility(users)) * possible, rng)
-
-
-_COLUMNS = ("user", "sub", "lean", "start", "ends", "converts")
 
 
 def _poisson_users(rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -99,13 +99,12 @@ class Population:
             frame = self.profile.assign(user_id=self.ids)
             return frame.assign(updated_at=(start + self._joined.astype("timedelta64[s]")).astype("datetime64[us]"))
         today = self._changes[self._changes["day"] == day]
-        for change in today.itertuples():
-            if change.region is None:
-                self.profile.loc[change.user, "consent"] = False
-            else:
-                self.profile.loc[change.user, "region"] = change.region
+        users = today["user"].to_numpy()
+        withdraws = today["region"].isna().to_numpy()
+        self.profile.loc[users[withdraws], "consent"] = False
+        self.profile.loc[users[~withdraws], "region"] = today["region"].to_numpy()[~withdraws]
         seconds = (day * DAY + today["second"].to_numpy()).astype("timedelta64[s]")
-        frame = self.profile.iloc[today["user"]].assign(user_id=[self.ids[u] for u in today["user"]])
+        frame = self.profile.iloc[users].assign(user_id=[self.ids[u] for u in users])
         return frame.assign(updated_at=(start + seconds).astype("datetime64[us]"))
 
     def _profiles(self, rng: np.random.Generator) -> pd.DataFrame:

@@ -24,7 +24,7 @@ class WorldSettings(BaseModel):
     """Days up to the last label window."""
     outcome_days: int = Field(7, ge=0, le=30)
     """Further days of logs, in which late conversions become known."""
-    warm_up_days: int = Field(10, ge=0, le=60)
+    warm_up_days: int = Field(28, ge=0, le=90)
     """Days lived before `first_day` and not logged, so that day 0 finds people in the middle of things."""
 
     users: int = Field(3000, ge=10)
@@ -42,26 +42,27 @@ class WorldSettings(BaseModel):
     """Share of users who consent at the start; about 1 % of them withdraw later."""
     life_events_per_user: float = Field(0.7, ge=0)
     """Life events (a move, a baby, a new sport) per user and 60 days."""
-    intents_per_week: float = Field(0.98, ge=0)
+    intents_per_week: float = Field(0.86, ge=0)
     """Times a week a user starts to want something."""
-    conversion_share: float = Field(0.66, ge=0, le=1)
+    conversion_share: float = Field(0.65, ge=0, le=1)
     """Share of those intents that end in a conversion even if no ad helps."""
     brand_query_share: float = Field(0.15, ge=0, le=1)
     """Share of an intent's searches that name an advertiser."""
-    idle_per_week: float = Field(0.15, ge=0)
+    idle_per_week: float = Field(0.12, ge=0)
     """Searches and visits a week that mean nothing."""
-    loyalty: float = Field(0.8, ge=0)
+    loyalty: float = Field(1.35, ge=0)
     """Utility (logit) each remembered conversion adds to that advertiser, up to two of them."""
-    repeat_share: float = Field(0.12, ge=0, le=1)
+    repeat_share: float = Field(0.25, ge=0, le=1)
     """Chance that a conversion is repeated within weeks without a search, where goods are used up."""
 
     sessions_per_day: float = Field(1.12, ge=0)
     """Visits to the home surface per user and day, each one ad request."""
-    click_rate: float = Field(0.011, ge=0, le=1)
+    click_rate: float = Field(0.0095, ge=0, le=1)
     """Chance of a click at the top position by a user without interest or intent."""
-    attribution_days: int = Field(7, ge=1, le=7)
-    """A conversion is credited to a click or view at most this long before it, if it becomes known within
-    7 days of the impression's day."""
+    click_days: int = Field(7, ge=1, le=7)
+    """A conversion is credited to a clicked impression at most this many days before it."""
+    view_days: int = Field(1, ge=1, le=7)
+    """Without such a click, to an impression at most this many days before it."""
 
     @model_validator(mode="after")
     def _enough_ads(self) -> Self:

@@ -21,7 +21,7 @@ from ml.sources.contract import TABLES
 ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}
 ARROW |= {"TIMESTAMP": pa.timestamp("us"), "DATE": pa.date32()}
 DAY = date(2024, 3, 10)
-SMALL = CandidateSettings(factors=8, iterations=15, budget=10)
+SMALL = CandidateSettings(factors=2, iterations=15, budget=10)
 
 
 def write(lake: Lake, table: str, day: date, rows: list[dict]) -> None:
@@ -40,30 +40,31 @@ def checkerboard(tmp_path_factory) -> Lake:
     first = date(2024, 1, 1)
     ended = {9: date(2024, 2, 1)}
     advertisers = [
-        dict(advertiser_id=f"adv{k}", name=f"N{k}", vertical="v", active_from=first, active_to=ended.get(k))
+        {"advertiser_id": f"adv{k}", "name": f"N{k}", "vertical": "v", "active_from": first, "active_to": ended.get(k)}
         for k in range(10)
     ]
-    advertisers += [dict(advertiser_id="later", name="L", vertical="v", active_from=DAY + timedelta(days=1))]
-    ads = [dict(ad_id=f"a{i:02d}", advertiser_id=f"adv{i % 10}", category="c") for i in range(20)]
+    advertisers += [{"advertiser_id": "later", "name": "L", "vertical": "v", "active_from": DAY + timedelta(days=1)}]
+    ads = [{"ad_id": f"a{i:02d}", "advertiser_id": f"adv{i % 10}", "category": "c"} for i in range(20)]
     ads += [
-        dict(ad_id="a98", advertiser_id="adv8", category="c"),
-        dict(ad_id="a97", advertiser_id="later", category="c"),
+        {"ad_id": "a98", "advertiser_id": "adv8", "category": "c"},
+        {"ad_id": "a97", "advertiser_id": "later", "category": "c"},
     ]
     names = [f"u{i:02d}" for i in range(20)]
     users = [
-        dict(user_id=n, consent=n != "silent", updated_at=datetime(2024, 1, 1)) for n in [*names, "loner", "silent"]
+        {"user_id": n, "consent": n != "silent", "updated_at": datetime(2024, 1, 1)}
+        for n in [*names, "loner", "silent"]
     ]
     write(lake, "advertisers", first, advertisers)
     write(lake, "ads", first, ads)
     write(lake, "users", first, users)
     conversions = [
-        dict(user_id=names[u], ad_id=f"a{a:02d}", advertiser_id=f"adv{a % 10}", day=date(2024, 2, 20))
+        {"user_id": names[u], "ad_id": f"a{a:02d}", "advertiser_id": f"adv{a % 10}", "day": date(2024, 2, 20)}
         for u in range(20)
         for a in range(20)
         if u % 2 == a % 2 and u != a
     ]
-    conversions += [dict(user_id="silent", ad_id="a03", advertiser_id="adv3", day=DAY)] * 50
-    conversions += [dict(user_id="u00", ad_id="a01", advertiser_id="adv1", day=DAY + timedelta(days=1))] * 50
+    conversions += [{"user_id": "silent", "ad_id": "a03", "advertiser_id": "adv3", "day": DAY}] * 50
+    conversions += [{"user_id": "u00", "ad_id": "a01", "advertiser_id": "adv1", "day": DAY + timedelta(days=1)}] * 50
     for day in sorted({c["day"] for c in conversions}):
         rows = [
             {**c, "conversion_id": f"{day}-{j}", "event_time": datetime.combine(day, time(9)), "kind": "buy"}

@@ -9,10 +9,23 @@ import numpy as np
 
 KS = (1, 5, 10, 20)
 AS_OF = date(2026, 4, 22)
-STAGES = (
-    "raw_advertisers raw_ads raw_users raw_activity raw_impressions raw_clicks raw_conversions user_contexts "
-    "training_examples advertiser_llm advertiser_predictions retrieval_model candidate_sets ranker evaluation"
-).split()
+STAGES = [
+    "raw_advertisers",
+    "raw_ads",
+    "raw_users",
+    "raw_activity",
+    "raw_impressions",
+    "raw_clicks",
+    "raw_conversions",
+    "user_contexts",
+    "training_examples",
+    "advertiser_llm",
+    "advertiser_predictions",
+    "retrieval_model",
+    "candidate_sets",
+    "ranker",
+    "evaluation",
+]
 STRENGTH = {"llm": 0.95, "cooccurrence": 0.8, "repeat_last": 0.7, "popularity": 0.45, "placebo": 0.42}
 
 
@@ -134,7 +147,7 @@ def _predictor_differences(rng: np.random.Generator, predictors: dict[str, Any])
             predictors["llm"][metric]["value"] - predictors[against][metric]["value"],
             float(rng.uniform(0.014, 0.022)),
         )
-        for metric in ("recall@10", "new_recall@10")
+        for metric in ("recall@5", "recall@10", "new_recall@10")
         for against in ("popularity", "repeat_last", "cooccurrence", "placebo")
     ]
 

@@ -1,0 +1,33 @@
+"""Control predictions: the cheap sources and the placebo, for the same users as the LLM."""
+
+import dagster as dg
+
+from orchestration.graph import asset_arguments
+from orchestration.resources import WorkspaceResource
+
+
+@dg.asset(**asset_arguments("control_predictions"), kinds={"numpy", "parquet"})
+def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    """popularity, repeat_last, cooccurrence (EASE), each trained on all users, and the LLM's placebo."""
+    import numpy as np
+
+    from ml.contexts.store import read_contexts, read_examples
+    from ml.predictors.controls import predict_controls
+    from ml.predictors.predictions import read_predictions, write_predictions
+
+    stage = workspace.stage(context)
+    if before := stage.published_before():
+        return before
+    settings = stage.settings
+    llm = read_predictions(stage.input("advertiser_predictions"))
+    predictions, seconds = predict_controls(
+        read_examples(stage.input("training_examples")),
+        read_contexts(stage.input("user_contexts")),
+        llm,
+        settings.baselines,
+        k=settings.predictions.top_k,
+        rng=np.random.default_rng([settings.seed, 2]),
+        progress=stage.progress,
+    )
+    write_predictions(predictions, work := stage.work())
+    return stage.publish(work, rows=len(predictions), metrics={f"seconds_{name}": s for name, s in seconds.items()})

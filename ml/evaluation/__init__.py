@@ -1,0 +1,1 @@
+"""Evaluation: every number with a paired interval over users."""

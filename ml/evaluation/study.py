@@ -1,0 +1,163 @@
+"""The study of one snapshot day: predictors, retrieval arms and ranker arms on the same labelled users.
+
+Each function returns its sections of report.json (docs/report-json.md). It reads past `as_of`, as far as
+the Timeline's test window goes; nothing that predicts may import it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ml.candidates.ad_retrieval import AdRetrieval
+from ml.candidates.arms import CONVENTIONAL, retrieval_arms
+from ml.candidates.concentration import concentration
+from ml.candidates.settings import CandidateSettings
+from ml.contexts.labels import new_to_user, test_labels, with_context
+from ml.contexts.stream import UserContexts
+from ml.errors import BadInput
+from ml.evaluation.bootstrap import EvaluationSettings
+from ml.evaluation.ranking import ranking_quality
+from ml.evaluation.recall import recall
+from ml.evaluation.retrieval import retrieval_recall
+from ml.lake import Lake
+from ml.ranking.arms import NONE, arms
+from ml.ranking.impressions import has_impressions, ranker_rows
+from ml.ranking.ranker import Ranker
+from ml.ranking.reliability import reliability
+from ml.ranking.settings import RankerSettings
+from ml.timeline import Timeline
+
+ARMS_OF_RETRIEVAL = ("llm", "cooccurrence", "popularity", "placebo")
+
+
+def labelled(
+    lake: Lake, timeline: Timeline, contexts: UserContexts, scored: np.ndarray
+) -> tuple[pd.DataFrame, np.ndarray, dict[str, float]]:
+    """The test users: those with a label, a context and predictions.
+
+    Args:
+        scored: ids of the users every source predicted for.
+
+    Returns:
+        Labels, whether each is new to its user, and counts of labels left out.
+
+    Raises:
+        BadInput: nobody is left.
+    """
+    everyone = test_labels(lake, timeline)
+    known = with_context(everyone, contexts)
+    labels = known[known["user_id"].isin(scored)].reset_index(drop=True)
+    if labels.empty:
+        raise BadInput(
+            f"no scored user converted in {timeline.test}",
+            where="evaluation",
+            remedy="choose an earlier as_of, or score more users (predictions.max_users, predictions.min_conversions)",
+        )
+    counts = {
+        "labelled_users": len(everyone),
+        "labels_without_context": len(everyone) - len(known),
+        "labels_not_scored": len(known) - len(labels),
+    }
+    return labels, new_to_user(contexts, labels), counts
+
+
+def study_predictors(
+    predictions: dict[str, pd.DataFrame],
+    labels: pd.DataFrame,
+    is_new: np.ndarray,
+    catalogue_ids: np.ndarray,
+    settings: EvaluationSettings,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Recall of every source, and the paired differences of the LLM against each."""
+    found = recall(predictions, labels, is_new, catalogue_ids, rng=rng, settings=settings)
+    outside = ~np.isin(labels["advertiser_id"].to_numpy(), catalogue_ids)
+    return {
+        "counts": {
+            "test_users": len(labels),
+            "new_share": float(np.mean(is_new)),
+            "catalogue": len(catalogue_ids),
+            "labels_outside_catalogue": float(outside.mean()),
+        },
+        "predictors": found.metrics_json(),
+        "predictor_differences": found.differences_json(),
+    }
+
+
+def study_retrieval(
+    retrieval: AdRetrieval,
+    predictions: dict[str, pd.DataFrame],
+    labels: pd.DataFrame,
+    is_new: np.ndarray,
+    candidates: CandidateSettings,
+    settings: EvaluationSettings,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Recall of candidate sets with and without a quota for predicted advertisers, at equal budget."""
+    by_source = {name: predictions[name] for name in ARMS_OF_RETRIEVAL if name in predictions}
+    sets = retrieval_arms(retrieval, by_source, labels["user_id"].to_numpy(), candidates)
+    pairs = [(arm, CONVENTIONAL) for arm in by_source] + [("llm", arm) for arm in by_source if arm != "llm"]
+    found = retrieval_recall(sets, labels, is_new, budget=candidates.budget, pairs=pairs, rng=rng, settings=settings)
+    eligible = retrieval.ads["advertiser_id"].nunique()
+    spread = {arm: concentration(rows, eligible=eligible) for arm, rows in sets.items()}
+    return {
+        "retrieval": found.metrics_json(),
+        "retrieval_differences": found.differences_json(),
+        "retrieval_budget": candidates.budget,
+        "retrieval_quota": candidates.quota,
+        "concentration": {arm: {"top10_share": s.top10_share, "gini": s.gini} for arm, s in spread.items()},
+    }
+
+
+def study_ranker(
+    lake: Lake,
+    timeline: Timeline,
+    rankers: dict[str, Ranker],
+    priors: dict[str, pd.DataFrame],
+    ranker_settings: RankerSettings,
+    settings: EvaluationSettings,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Ranker quality per arm on the test window's rows of the scored users.
+
+    On sampled negatives log loss and ECE are relative to the sample and mean nothing: they are null.
+    """
+    rows = ranker_rows(
+        lake,
+        timeline,
+        negatives=ranker_settings.negatives,
+        rng=rng,
+        users=next(iter(priors.values()))["user_id"].unique(),
+        max_rows=ranker_settings.max_rows,
+        splits=("test",),
+    )
+    frames = arms(lake, rows, priors)
+    probabilities = {arm: ranker.predict(frames[arm]) for arm, ranker in rankers.items()}
+    labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
+    pairs = [(arm, NONE) for arm in rankers if arm != NONE] + [("llm", "placebo")]
+    found = ranking_quality(probabilities, labels, users, pairs=pairs, rng=rng, settings=settings)
+    metrics, differences = found.metrics_json(), found.differences_json()
+    shown = has_impressions(lake, timeline)
+    if not shown:
+        _blank(metrics, differences, ("log_loss", "normalized_entropy", "ece"))
+    return {
+        "ranker": metrics,
+        "ranker_differences": differences,
+        "ranker_reliability": {arm: reliability(p, labels) for arm, p in probabilities.items()} if shown else {},
+        "ranker_rows": {"test": len(rows), "positives_test": int(labels.sum())},
+        "ranker_importance": {
+            arm: ranker.importance().head(15)[["feature", "gain"]].to_dict("records") for arm, ranker in rankers.items()
+        },
+    }
+
+
+def _blank(metrics: dict[str, Any], differences: list[dict[str, Any]], names: tuple[str, ...]) -> None:
+    """Figures that mean nothing for a source become null; the report shows "n/a"."""
+    for by_metric in metrics.values():
+        by_metric.update(dict.fromkeys(names))
+    for difference in differences:
+        if difference["metric"] in names:
+            difference.update(value=None, low=None, high=None, minimum_effect=None)

@@ -1,0 +1,94 @@
+"""The checkpoint directory, and the state from which a killed training resumes.
+
+adapter/            peft directory (safetensors)
+head.safetensors    the advertiser head, with the embedded texts of its catalogue
+catalogue.parquet   advertisers in the head's order
+loss_curve.json     one entry a logged step
+compute.json        device, dtype, threads, speeds measured (differs from run to run)
+config.json         everything else; written last: with it the checkpoint is complete
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ml.artifacts import write_json
+from ml.errors import BadInput
+from ml.llm.head import AdvertiserHead
+from ml.llm.lora import save_adapters
+
+ADAPTER = "adapter"
+HEAD = "head.safetensors"
+CATALOGUE = "catalogue.parquet"
+LOSS_CURVE = "loss_curve.json"
+COMPUTE = "compute.json"
+CONFIG = "config.json"
+STATE = "training_state.pt"
+
+
+def write_checkpoint(
+    directory: Path,
+    *,
+    model: Any,
+    head: AdvertiserHead,
+    catalogue: pd.DataFrame,
+    config: dict[str, Any],
+    compute: dict[str, Any],
+    loss_curve: list[dict[str, float]],
+) -> None:
+    """Write all files, `config.json` last, and drop the resume state."""
+    from safetensors.torch import save_file
+
+    save_adapters(model, directory / ADAPTER, config["base_model"])
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.tensors.items()}
+    save_file(tensors, directory / HEAD)
+    catalogue.to_parquet(directory / CATALOGUE, index=False)
+    write_json(directory / LOSS_CURVE, loss_curve)
+    write_json(directory / COMPUTE, compute)
+    write_json(directory / CONFIG, config)
+    (directory / STATE).unlink(missing_ok=True)
+
+
+def is_complete(directory: Path) -> bool:
+    return (directory / CONFIG).exists()
+
+
+def read_json(directory: Path, name: str) -> Any:
+    """One JSON file of a checkpoint.
+
+    Raises:
+        BadInput: the directory is no complete checkpoint.
+    """
+    if not is_complete(directory) or not (directory / name).exists():
+        raise BadInput("no complete LLM checkpoint", where=str(directory), remedy="materialize advertiser_llm again")
+    return json.loads((directory / name).read_text())
+
+
+def load_head(directory: Path) -> AdvertiserHead:
+    from safetensors.torch import load_file
+
+    return AdvertiserHead(load_file(directory / HEAD))
+
+
+def save_state(directory: Path, state: dict[str, Any]) -> None:
+    """Replace the resume state; a kill leaves the old one or the new one."""
+    import torch
+
+    temporary = directory / f".{STATE}.tmp"
+    torch.save(state, temporary)
+    temporary.replace(directory / STATE)
+
+
+def load_state(directory: Path) -> dict[str, Any] | None:
+    """The resume state, or None if there is none."""
+    import torch
+
+    path = directory / STATE
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,259 @@
+"""Fine-tunes the advertiser LLM: LoRA on the top layers plus the advertiser head, one pass a prompt.
+
+The loss is the full cross-entropy over the catalogue at every conversion of a stream (never over the
+vocabulary). A run is a function of examples, base model, settings, seed and compute choice: batches and
+dropout are drawn from (seed, step), so a killed run goes on from its last resume point to the weights an
+unbroken one reaches. It does not publish what it writes, and knows no tracker: `on_log` gets each entry of
+the loss curve.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.contexts.render import PROMPT_VERSION
+from ml.contexts.stream import TrainingExamples
+from ml.errors import BadInput
+from ml.llm import checkpoint
+from ml.llm.base_model import base_fingerprint, load_base_model
+from ml.llm.batches import Layout, training_batches
+from ml.llm.head import AdvertiserHead, log_popularity
+from ml.llm.lora import add_adapters, trainable
+from ml.llm.optimizer import MasterAdamW
+from ml.llm.probe import Compute, choose_compute, use_threads
+from ml.llm.reading import advertiser_lines, embed_lines, read_batch, read_layout
+from ml.llm.sample import Sample, draw_sample
+from ml.llm.settings import LLMSettings
+from ml.llm.tokens import LineTokenizer
+from ml.llm.validation import fit_temperature, log_loss, validation_metrics
+from ml.progress import Progress, silent
+
+CENTRE_PROMPTS = 64
+"""Training prompts whose mean state becomes the head's centre."""
+
+LogEntry = dict[str, float]
+OnLog = Callable[[LogEntry], None]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run leaves; the checkpoint itself lies in `work`.
+
+    Attributes:
+        loss_curve: entries with `step`, `tokens` and some of `loss`, `grad_norm` (means since the last entry)
+            and `validation_loss`.
+        metrics: validation figures beside popularity's, and the validation loss at start and end.
+        counts: users, tokens and targets used, and targets left out by reason.
+        compute: device, dtype, threads, and training tokens a second.
+        temperature: what logits are divided by.
+        config: as written to `config.json`.
+    """
+
+    loss_curve: list[LogEntry]
+    metrics: dict[str, float]
+    counts: dict[str, int]
+    compute: dict[str, Any]
+    temperature: float
+    config: dict[str, Any]
+
+
+def train(
+    examples: TrainingExamples,
+    base: Path,
+    settings: LLMSettings,
+    *,
+    seed: int,
+    work: Path,
+    progress: Progress = silent,
+    on_log: OnLog | None = None,
+) -> TrainingResult:
+    """Fine-tune on a seeded sample of the examples and write the checkpoint into `work`.
+
+    Args:
+        examples: streams and targets, all known by `examples.contexts.as_of`.
+        base: directory of the base model, see `fetch_base_model`.
+        settings: see LLMSettings.
+        seed: draws the sample, the batches, the dropout and the adapters.
+        work: directory to write into; holds the resume state of an earlier, killed call with the same arguments.
+        progress: told the tokens done.
+        on_log: told each entry of the loss curve as it is made; what it raises stops the run.
+
+    Raises:
+        BadInput: nothing to train on, an unfit base model, or a loss that is no longer a number.
+    """
+    if checkpoint.is_complete(work):
+        return _finished(work)
+    state = checkpoint.load_state(work)
+    compute = Compute(**state["compute"]) if state else choose_compute(base, settings)
+    with use_threads(compute.threads):
+        tokenizer = LineTokenizer(base)
+        sample = draw_sample(examples, tokenizer, settings, np.random.default_rng([seed, 0]))
+        run = _Run(sample, base, settings, seed, compute, tokenizer, advertiser_lines(examples.catalogue))
+        run.learn(work, state, progress, on_log)
+        run.write(examples, work)
+    return _finished(work)
+
+
+def _finished(work: Path) -> TrainingResult:
+    config, curve = checkpoint.read_json(work, checkpoint.CONFIG), checkpoint.read_json(work, checkpoint.LOSS_CURVE)
+    compute = checkpoint.read_json(work, checkpoint.COMPUTE)
+    return TrainingResult(curve, config["metrics"], config["counts"], compute, config["temperature"], config)
+
+
+class _Run:
+    """One training run: model, head, schedule and what has been logged so far."""
+
+    def __init__(
+        self,
+        sample: Sample,
+        base: Path,
+        settings: LLMSettings,
+        seed: int,
+        compute: Compute,
+        tokenizer: LineTokenizer,
+        advertisers: list[str],
+    ) -> None:
+        self.sample, self.base, self.settings, self.seed, self.compute = sample, base, settings, seed, compute
+        model = load_base_model(base, compute.dtype, compute.device)
+        text = embed_lines(model, advertisers, tokenizer, settings.score_batch_tokens, compute.device)
+        some = sample.train.take(np.arange(min(CENTRE_PROMPTS, len(sample.train.prompts))))
+        centre = read_layout(model, some, settings.score_batch_tokens, compute.device).mean(axis=0)
+        self.head = AdvertiserHead.start(text, centre, sample.popularity).to(compute.device)
+        self.model = add_adapters(model, settings, seed)
+        self.batches = _schedule(sample.train, settings, seed)
+        self.optimizer = MasterAdamW(trainable(self.model), self.head.learned, settings, len(self.batches))
+        self.curve: list[LogEntry] = []
+        self.recent: list[tuple[float, float]] = []
+        self.tokens, self.seconds = 0, 0.0
+
+    def learn(self, work: Path, state: dict[str, Any] | None, progress: Progress, on_log: OnLog | None) -> None:
+        """Take every step that `state` has not taken yet."""
+        steps, lengths = len(self.batches), self.sample.train.lengths
+        measured = set(np.linspace(0, steps, self.settings.validation_points).round().astype(int).tolist())
+        total = sum(int(lengths[rows].sum()) for rows in self.batches)
+        start = 0
+        if state:
+            self._restore(state)
+            start = state["step"]
+        else:
+            self._log({"step": 0, "tokens": 0, "validation_loss": self._validation_loss()}, on_log)
+        for step in range(start, steps):
+            began = time.perf_counter()
+            self.recent.append(self._step(step))
+            self.seconds += time.perf_counter() - began
+            self.tokens += int(lengths[self.batches[step]].sum())
+            progress(self.tokens, total, "tokens")
+            done = step + 1
+            if done % self.settings.log_every == 0 or done in measured:
+                loss, norm = np.mean(self.recent, axis=0)
+                entry = {"step": done, "tokens": self.tokens, "loss": float(loss), "grad_norm": float(norm)}
+                if done in measured:
+                    entry["validation_loss"] = self._validation_loss()
+                self.recent = []
+                self._log(entry, on_log)
+            if done % self.settings.save_every == 0 and done < steps:
+                checkpoint.save_state(work, self._state(done))
+
+    def write(self, examples: TrainingExamples, work: Path) -> None:
+        """Fit the temperature, measure, and write the checkpoint."""
+        sample, target = self.sample, self.sample.validation_target
+        logits = self._validation_logits()
+        temperature = fit_temperature(logits, target)
+        losses = [entry["validation_loss"] for entry in self.curve if "validation_loss" in entry]
+        config = {
+            "settings": self.settings.model_dump(mode="json"),
+            "base_model": self.settings.base_model,
+            "base_fingerprint": base_fingerprint(self.base),
+            "known_until": examples.contexts.as_of.isoformat(),
+            "prompt_version": PROMPT_VERSION,
+            "seed": self.seed,
+            "dtype": self.compute.dtype,
+            "device": self.compute.device,
+            "threads": self.compute.threads,
+            "steps": len(self.batches),
+            "temperature": temperature,
+            "counts": sample.counts,
+            "metrics": {
+                "validation_loss_start": losses[0],
+                "validation_loss_end": losses[-1],
+                **validation_metrics(logits, target, log_popularity(sample.popularity), temperature),
+            },
+        }
+        speed = round(self.tokens / max(self.seconds, 1e-9), 1)
+        checkpoint.write_checkpoint(
+            work,
+            model=self.model,
+            head=self.head,
+            catalogue=examples.catalogue,
+            config=config,
+            compute={**self.compute.as_dict(), "train_tokens_per_second": speed},
+            loss_curve=self.curve,
+        )
+
+    def _step(self, step: int) -> tuple[float, float]:
+        """One optimizer step: its loss and gradient norm."""
+        import torch
+
+        hidden, reads = read_batch(self.model, self.sample.train, self.batches[step], self.compute.device)
+        rng = np.random.default_rng([self.seed, 2, step])
+        kept = torch.from_numpy(rng.random(len(self.sample.popularity)) >= self.settings.advertiser_dropout)
+        target = torch.from_numpy(self.sample.train_target[reads])
+        logits = self.head.logits(hidden, kept.to(self.compute.device))
+        loss = torch.nn.functional.cross_entropy(logits, target.to(self.compute.device))
+        if not bool(torch.isfinite(loss)):
+            raise BadInput(
+                f"the training loss is {float(loss.detach())}",
+                where=f"advertiser LLM, step {step + 1} of {len(self.batches)}",
+                remedy="lower adapter_learning_rate and head_learning_rate, or set dtype: float32",
+            )
+        return float(loss.detach()), self.optimizer.step(step, loss)
+
+    def _validation_logits(self) -> np.ndarray:
+        import torch
+
+        layout = self.sample.validation
+        hidden = read_layout(self.model, layout, self.settings.score_batch_tokens, self.compute.device)
+        with torch.inference_mode():
+            logits: np.ndarray = self.head.logits(torch.from_numpy(hidden).to(self.compute.device)).cpu().numpy()
+        return logits
+
+    def _validation_loss(self) -> float:
+        return log_loss(self._validation_logits(), self.sample.validation_target)
+
+    def _log(self, entry: LogEntry, on_log: OnLog | None) -> None:
+        self.curve.append(entry)
+        if on_log is not None:
+            on_log(entry)
+
+    def _state(self, step: int) -> dict[str, Any]:
+        return {
+            "step": step,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "curve": self.curve,
+            "recent": self.recent,
+            "compute": self.compute.as_dict(),
+            "optimizer": self.optimizer.state(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.tokens, self.seconds = state["tokens"], state["seconds"]
+        self.curve, self.recent = list(state["curve"]), list(state["recent"])
+        self.optimizer.restore(state["optimizer"])
+
+
+def _schedule(train: Layout, settings: LLMSettings, seed: int) -> list[np.ndarray]:
+    """Prompt rows of every step of the run; prompts in which nothing is left to read are skipped."""
+    rows = np.unique(train.prompt)
+    lengths = train.lengths[rows]
+    return [
+        rows[batch]
+        for epoch in range(settings.epochs)
+        for batch in training_batches(lengths, settings.batch_tokens, np.random.default_rng([seed, 1, epoch]))
+    ]

@@ -1,0 +1,1 @@
+"""The ranker: labelled rows, point-in-time features, priors as features, XGBoost, calibration."""

@@ -1,0 +1,41 @@
+"""Gathers what the evaluation compares: published predictions, candidates' model and rankers of the day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from orchestration.stage import Stage
+
+
+def evaluate_day(stage: Stage) -> dict[str, Any]:
+    """The evaluation's sections of report.json for the stage's day."""
+    from ml.candidates.ad_retrieval import AdRetrieval
+    from ml.contexts.store import read_contexts
+    from ml.evaluation.study import labelled, study_predictors, study_ranker, study_retrieval
+    from ml.predictors.predictions import read_predictions
+    from ml.ranking.ranker import Ranker
+
+    settings, lake, timeline = stage.settings, stage.workspace.lake, stage.timeline
+    llm_directory, ranker_directory = stage.input("advertiser_predictions"), stage.input("ranker")
+    llm = read_predictions(llm_directory)
+    controls = read_predictions(stage.input("control_predictions"))
+    predictions = {"llm": llm, **{str(name): table for name, table in controls.groupby("source")}}
+    catalogue = pd.read_parquet(llm_directory / "catalogue.parquet")["advertiser_id"].to_numpy()
+    contexts = read_contexts(stage.input("user_contexts"))
+    labels, is_new, left_out = labelled(lake, timeline, contexts, llm["user_id"].unique())
+    rng = [np.random.default_rng([settings.seed, 5, part]) for part in range(3)]
+    shown = settings.evaluation
+    predictors = study_predictors(predictions, labels, is_new, catalogue, shown, rng[0])
+    stage.progress(1, 3, "parts")
+    retrieval = AdRetrieval.load(stage.input("retrieval_model"))
+    found = study_retrieval(retrieval, predictions, labels, is_new, settings.candidates, shown, rng[1])
+    stage.progress(2, 3, "parts")
+    rankers = {path.parent.name: Ranker.load(path.parent) for path in sorted(ranker_directory.glob("*/ranker.json"))}
+    priors = {name: predictions[name] for name in rankers if name in predictions}
+    ranked = study_ranker(lake, timeline, rankers, priors, settings.ranker, shown, rng[2])
+    ranked["ranker_rows"] |= stage.workspace.manifest(ranker_directory)["ranker_rows"]
+    predictors["counts"] |= left_out
+    return {**predictors, **found, **ranked}

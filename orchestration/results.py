@@ -1,0 +1,159 @@
+"""Gathers what the report shows beside the evaluation: stages, checks, training, machine, notes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ml.artifacts import read_manifest
+from orchestration import ingested, plan
+from orchestration.graph import NODES, RAW_TABLES
+from orchestration.peak_memory import peak_rss_mb
+from orchestration.stage import Stage
+
+ROOT = Path(__file__).parent.parent
+
+
+def gather(stage: Stage) -> dict[str, Any]:
+    """`results` as ml.report.schema wants them."""
+    space, settings, timeline = stage.workspace, stage.settings, stage.timeline
+    measured = json.loads((stage.input("evaluation") / "results.json").read_text())
+    stages = _stages(stage)
+    trained = stage.timeline_of("past_predictions")
+    measured["counts"] |= {"train_users": _manifest(stage, "training_examples")["metrics"]["users"]}
+    return {
+        "profile": settings.profile,
+        "source": settings.source,
+        "as_of": stage.day.isoformat(),
+        "seed": settings.seed,
+        "git_commit": _git_commit(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "timeline": {
+            "predictor_cutoff": _manifest(stage, "advertiser_llm")["known_until"],
+            "ranker": str(trained.ranker),
+            "calibration": str(trained.calibration),
+            "test": str(timeline.test),
+            "test_closes": timeline.test_closes.isoformat(),
+            "label_window_days": settings.timeline.label_window_days,
+        },
+        "stages": stages,
+        "llm": {**_manifest(stage, "advertiser_llm")["llm"], **_scored(stage)},
+        "notes": notes(stage),
+        "checks": _checks(stage),
+        "seconds_total": round(sum(s["seconds"] for s in stages.values()), 1),
+        "peak_rss_mb": round(peak_rss_mb(space.root), 1),
+        **measured,
+    }
+
+
+def _manifest(stage: Stage, asset: str) -> dict[str, Any]:
+    return stage.workspace.manifest(plan.target(stage.workspace, asset, stage.day))
+
+
+def _stages(stage: Stage) -> dict[str, dict[str, Any]]:
+    """Rows and seconds of every stage: of the run that made it, which may be an earlier day's for a model."""
+    record = ingested.read(stage.workspace)
+    rows = sum(day["rows"] for table in record["tables"].values() for day in table.values())
+    found = {"raw_logs": {"rows": rows, "seconds": record["seconds"]}}
+    for name in NODES:
+        manifest = read_manifest(plan.target(stage.workspace, name, stage.day)) if name != "report" else None
+        if manifest:
+            found[name] = {"rows": manifest["rows"], "seconds": manifest["seconds"]}
+    return found
+
+
+def _scored(stage: Stage) -> dict[str, int]:
+    scored = _manifest(stage, "advertiser_predictions")
+    return {"scored_users": scored["users"], "scored_tokens": scored["tokens"]}
+
+
+def _checks(stage: Stage) -> list[dict[str, Any]]:
+    """Newest evaluation of every check, as Dagster knows it."""
+    storage = stage.context.instance.event_log_storage
+    graph = stage.context.repository_def.asset_graph
+    import dagster as dg
+
+    assets = [dg.AssetKey(name) for name in (*RAW_TABLES, *NODES)]
+    keys = sorted(graph.get_check_keys_for_assets(set(assets)), key=str)
+    records = storage.get_latest_asset_check_execution_by_key(keys)
+    found = []
+    for key in keys:
+        evaluation = records[key].evaluation if key in records else None
+        if evaluation:
+            found.append(
+                {
+                    "asset": key.asset_key.to_user_string(),
+                    "check": key.name,
+                    "passed": evaluation.passed,
+                    "severity": evaluation.severity.value,
+                    "description": evaluation.description or "",
+                }
+            )
+    return found
+
+
+def notes(stage: Stage) -> list[str]:
+    """What a reader must know to read the figures rightly."""
+    settings, counts = stage.settings, _manifest(stage, "advertiser_llm")["llm"]
+    found = [
+        "All sources are fitted on the same streams and labels, those known by the predictor cutoff; "
+        "the cheap sources use all training users, the LLM "
+        f"the {counts['train_users']:,} users that its token budget of {counts['token_budget']:,} allows.",
+    ]
+    if settings.source == "purchases":
+        found += [
+            "This log has purchases but no impressions: the ranker trains and is tested on sampled negatives, "
+            f"{settings.ranker.negatives} a purchase, so its probabilities are relative to that sample; "
+            "log loss, normalized entropy and ECE mean nothing here and read n/a.",
+            f"Users need {settings.predictions.min_conversions} known purchases to be scored; targets outside the catalogue "
+            f"(brands with {settings.catalogue.min_users} users or more) count as misses.",
+        ]
+    if settings.predictions.max_users:
+        eligible = _manifest(stage, "advertiser_predictions")["metrics"]["eligible_users"]
+        found.append(
+            f"At most {settings.predictions.max_users:,} of {eligible:,} eligible users are scored, a seeded sample; "
+            "set predictions.max_users to null to score all."
+        )
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were made on."""
+    cpu, flags = platform.processor() or "unknown", ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
+        values = {key.strip(): value.strip() for key, value in lines.items()}
+        cpu, flags = values.get("model name", cpu), values.get("flags", "")
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "bf16_matrix_units": "amx_bf16" in flags.split(),
+        "gpu": _gpu(),
+    }
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def _git_commit() -> str:
+    """Short commit of this checkout, with a + if it has local changes; "unknown" outside one."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return described.stdout.strip()
