@@ -12,7 +12,7 @@ def advertiser_predictions(context: dg.AssetExecutionContext, workspace: Workspa
     import numpy as np
 
     from ml.contexts.labels import eligible_users
-    from ml.contexts.store import read_contexts
+    from ml.contexts.store import read_contexts, tokens_of
     from ml.predictors.batch import predict_in_shards
     from ml.predictors.catalogue import build_catalogue
     from orchestration.llm import load_llm
@@ -21,7 +21,7 @@ def advertiser_predictions(context: dg.AssetExecutionContext, workspace: Workspa
     if before := stage.published_before():
         return before
     settings = stage.settings.predictions
-    contexts = read_contexts(stage.input("user_contexts"))
+    contexts = read_contexts(stage.input("user_contexts") / "contexts")
     rows = eligible_users(contexts, settings.min_conversions)
     eligible = len(rows)
     if settings.max_users and eligible > settings.max_users:
@@ -33,7 +33,8 @@ def advertiser_predictions(context: dg.AssetExecutionContext, workspace: Workspa
     catalogue.to_parquet((work := stage.work()) / "catalogue.parquet", index=False)
     mine, k, shards = contexts.take(rows), settings.top_k, settings.shards
     predictions = predict_in_shards(predictor, mine, k, work, shards=shards, progress=stage.progress)
-    metrics = {"users": len(rows), "eligible_users": eligible, "catalogue": len(catalogue)}
+    metrics = {"eligible_users": eligible, "catalogue": len(catalogue)}
+    scored = {"users": len(rows), "tokens": tokens_of(stage.input("user_contexts") / "contexts", mine.user_ids)}
     return stage.publish(
-        work, rows=len(predictions), metrics=metrics, model_version=predictor.model_version, users=len(rows)
+        work, rows=len(predictions), metrics=metrics | scored, model_version=predictor.model_version, **scored
     )

@@ -21,8 +21,8 @@ def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceR
     settings = stage.settings
     llm = read_predictions(stage.input("advertiser_predictions"))
     predictions, seconds = predict_controls(
-        read_examples(stage.input("training_examples")),
-        read_contexts(stage.input("user_contexts")),
+        read_examples(stage.input("training_examples") / "examples"),
+        read_contexts(stage.input("user_contexts") / "contexts"),
         llm,
         settings.baselines,
         k=settings.predictions.top_k,

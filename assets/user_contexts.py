@@ -22,7 +22,7 @@ def user_contexts(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
     base = fetch_base_model(llm.base_model, stage.workspace.base_models, stage.progress)
     contexts = build_contexts(stage.workspace.lake, stage.day, stage.settings.contexts)
     prompts = render_prompts(contexts, LineTokenizer(base).count, llm.max_prompt_tokens)
-    write_contexts(contexts, prompts, work := stage.work())
+    write_contexts(contexts, (work := stage.work()) / "contexts", prompts)
     metrics = {
         "events": len(contexts.events),
         "tokens": int(prompts.n_tokens.sum()),

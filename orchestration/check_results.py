@@ -8,12 +8,14 @@ import pandas as pd
 from ml.validation.outcome import Outcome
 
 
-def as_result(check: str, asset: str, outcome: Outcome, **tables: list[dict[str, Any]]) -> dg.AssetCheckResult:
+def as_result(
+    check: str | None, asset: str | None, outcome: Outcome, **tables: list[dict[str, Any]]
+) -> dg.AssetCheckResult:
     """A check result whose description says threshold and observed value, with example rows as tables.
 
     Args:
-        check: name of the check.
-        asset: name of the asset.
+        check: name of the check; None where a function holds only one.
+        asset: likewise.
         outcome: what the validation found.
         tables: further rows to show, by title.
     """

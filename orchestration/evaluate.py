@@ -24,7 +24,7 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     controls = read_predictions(stage.input("control_predictions"))
     predictions = {"llm": llm, **{str(name): table for name, table in controls.groupby("source")}}
     catalogue = pd.read_parquet(llm_directory / "catalogue.parquet")["advertiser_id"].to_numpy()
-    contexts = read_contexts(stage.input("user_contexts"))
+    contexts = read_contexts(stage.input("user_contexts") / "contexts")
     labels, is_new, left_out = labelled(lake, timeline, contexts, llm["user_id"].unique())
     rng = [np.random.default_rng([settings.seed, 5, part]) for part in range(3)]
     shown = settings.evaluation

@@ -12,10 +12,8 @@ from typing import Any
 
 import psutil
 
-from ml.artifacts import read_manifest
 from orchestration import ingested, plan
 from orchestration.graph import NODES, RAW_TABLES
-from orchestration.peak_memory import peak_rss_mb
 from orchestration.stage import Stage
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 def gather(stage: Stage) -> dict[str, Any]:
     """`results` as ml.report.schema wants them."""
-    space, settings, timeline = stage.workspace, stage.settings, stage.timeline
+    settings, timeline = stage.settings, stage.timeline
     measured = json.loads((stage.input("evaluation") / "results.json").read_text())
     stages = _stages(stage)
     trained = stage.timeline_of("past_predictions")
@@ -49,7 +47,7 @@ def gather(stage: Stage) -> dict[str, Any]:
         "notes": notes(stage),
         "checks": _checks(stage),
         "seconds_total": round(sum(s["seconds"] for s in stages.values()), 1),
-        "peak_rss_mb": round(peak_rss_mb(space.root), 1),
+        "peak_rss_mb": max(manifest["peak_rss_mb"] for manifest in _published(stage).values()),
         **measured,
     }
 
@@ -63,11 +61,13 @@ def _stages(stage: Stage) -> dict[str, dict[str, Any]]:
     record = ingested.read(stage.workspace)
     rows = sum(day["rows"] for table in record["tables"].values() for day in table.values())
     found = {"raw_logs": {"rows": rows, "seconds": record["seconds"]}}
-    for name in NODES:
-        manifest = read_manifest(plan.target(stage.workspace, name, stage.day)) if name != "report" else None
-        if manifest:
-            found[name] = {"rows": manifest["rows"], "seconds": manifest["seconds"]}
-    return found
+    published = _published(stage)
+    return found | {name: {"rows": m["rows"], "seconds": m["seconds"]} for name, m in published.items()}
+
+
+def _published(stage: Stage) -> dict[str, dict[str, Any]]:
+    """Manifests of every stage behind the raw tables and before the report."""
+    return {name: _manifest(stage, name) for name in NODES if name != "report"}
 
 
 def _scored(stage: Stage) -> dict[str, int]:

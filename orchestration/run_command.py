@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -28,6 +30,9 @@ def run_command() -> None:
         AdpriorError: with the one reason the run stopped.
     """
     warnings.filterwarnings("ignore")
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    for noisy in ("mlflow", "alembic", "great_expectations", "py.warnings"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     settings, console = load_settings(), Console()
     workspace = Workspace(settings)
     dagster_home(workspace.root)

@@ -7,17 +7,19 @@ Only stages that are not published and up to date, or whose blocking checks have
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import date
-from typing import Any
 
 import dagster as dg
 import psutil
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
 
 from ml.errors import BadInput
 from ml.timeline import Timeline, Window
 from orchestration import plan
 from orchestration.graph import NODES, RAW_TABLES
-from orchestration.stage import RESUME_TAG
+from orchestration.stage import REDO_TAG, RESUME_TAG
 from orchestration.terminal import display
 from orchestration.workspace import Workspace
 
@@ -52,7 +54,9 @@ def run_everything(workspace: Workspace, definitions: dg.Definitions, instance: 
         if name not in todo:
             display().skipped(name)
     if todo:
-        _execute(definitions, "snapshot_day", instance, partition_key=day.isoformat(), selection=todo)
+        again = [name for name in todo if check_failed(instance, definitions, name)]
+        tags = {REDO_TAG: ",".join(again)}
+        _execute(definitions, "snapshot_day", instance, tags=tags, partition_key=day.isoformat(), selection=todo)
     return day
 
 
@@ -92,21 +96,31 @@ def raw_finished(
     return needed <= done and checks_passed(instance, definitions, RAW_TABLES)
 
 
-def checks_passed(instance: dg.DagsterInstance, definitions: dg.Definitions, assets: Any) -> bool:
+def checks_passed(instance: dg.DagsterInstance, definitions: dg.Definitions, assets: Iterable[str]) -> bool:
     """Did the newest evaluation of every blocking check of these assets pass, after their newest materialization?"""
-    graph = definitions.resolve_asset_graph()
     for asset in assets:
-        key = dg.AssetKey(asset)
-        made = instance.get_latest_materialization_event(key)
+        made = instance.get_latest_materialization_event(dg.AssetKey(asset))
         if made is None:
             return False
-        checks = [k for k in graph.get_check_keys_for_assets({key}) if graph.get(k).blocking]
-        records = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)
-        for check in checks:
-            evaluation = records[check].evaluation if check in records else None
-            if evaluation is None or not evaluation.passed or records[check].event.timestamp < made.timestamp:
+        for record in _blocking_checks(instance, definitions, asset):
+            if record is None or record.status != Status.SUCCEEDED or record.create_timestamp < made.timestamp - 1:
                 return False
     return True
+
+
+def check_failed(instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str) -> bool:
+    """Did a blocking check of the asset fail? Then its result is not taken over but made again."""
+    records = _blocking_checks(instance, definitions, asset)
+    return any(record is not None and record.status == Status.FAILED for record in records)
+
+
+def _blocking_checks(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str
+) -> list[AssetCheckExecutionRecord | None]:
+    graph = definitions.resolve_asset_graph()
+    keys = [key for key in graph.get_check_keys_for_assets({dg.AssetKey(asset)}) if graph.get(key).blocking]
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    return [found.get(key) for key in keys]
 
 
 def close_abandoned_runs(instance: dg.DagsterInstance) -> None:

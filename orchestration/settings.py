@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ml.candidates.settings import CandidateSettings
 from ml.contexts.settings import ContextSettings
 from ml.errors import BadInput
+from ml.evaluation.bootstrap import EvaluationSettings
 from ml.llm.settings import LLMSettings
 from ml.predictors.registry import BaselineSettings
 from ml.ranking.settings import RankerSettings
@@ -56,17 +57,6 @@ class PredictionSettings(BaseModel):
     """Users (a seeded sample) scored at past snapshots to give the ranker's training rows their priors."""
 
 
-class EvaluationSettings(BaseModel):
-    """How the report measures."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    resamples: int = Field(1000, ge=100)
-    """Bootstrap resamples over users."""
-    ranker_resamples: int = Field(300, ge=100)
-    """Bootstrap resamples for the ranker's metrics, which cost more."""
-
-
 class CheckSettings(BaseModel):
     """Thresholds of the data checks."""
 
@@ -80,6 +70,8 @@ class CheckSettings(BaseModel):
     """The same, above."""
     min_context_coverage: float = Field(0.95, ge=0, le=1)
     """Share of eligible users that must have a context."""
+    min_advertisers_with_targets: int = Field(5, ge=1)
+    """Advertisers that must have a training target."""
     max_top10_share: float = Field(0.8, gt=0, le=1)
     """Share of candidate slots that the ten largest advertisers may hold before a warning."""
 

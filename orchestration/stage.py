@@ -6,6 +6,7 @@ It gives the asset its day, its inputs' directories, a work directory that survi
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Mapping
 from datetime import date
@@ -25,6 +26,9 @@ from orchestration.workspace import Workspace
 
 RESUME_TAG = "adprior/resume"
 """Runs with this tag take a stage that is already published and up to date as it is."""
+
+REDO_TAG = "adprior/redo"
+"""Except these stages (comma-separated): a blocking check refused what they had published."""
 
 
 class Stage:
@@ -68,7 +72,8 @@ class Stage:
 
     def published_before(self) -> dg.MaterializeResult | None:
         """The result of an earlier run that was stopped after publishing it; only in runs that resume."""
-        if RESUME_TAG not in self.context.run.tags:
+        tags = self.context.run.tags
+        if RESUME_TAG not in tags or self.asset in tags.get(REDO_TAG, "").split(","):
             return None
         manifest = plan.published(self.workspace, self.asset, self.day)
         return self._result(manifest, {"reused": True}) if manifest else None
@@ -103,6 +108,7 @@ class Stage:
                 "rows": rows,
                 "seconds": round(time.monotonic() - self.started, 2),
                 "model_version": model_version or (self.target.name if self.is_model else None),
+                "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
                 "dagster_run_id": self.context.run.run_id,
                 "metrics": dict(metrics or {}),
                 **facts,
@@ -125,6 +131,29 @@ class Stage:
             "path": dg.MetadataValue.path(str(self.target)),
         }
         return dg.MaterializeResult(metadata={**shared, **shown(manifest["metrics"]), **metadata})
+
+
+class Finished:
+    """An asset that has just been made, as its checks see it.
+
+    Raises:
+        BadInput: it has not been published.
+    """
+
+    def __init__(self, context: dg.AssetCheckExecutionContext, workspace: Workspace, asset: str) -> None:
+        self.workspace, self.settings = workspace, workspace.settings
+        self.day = snapshot_day(context, workspace)
+        self.directory = self.of(asset)
+        self.manifest = workspace.manifest(self.directory)
+
+    def of(self, asset: str) -> Path:
+        """Published directory of an asset, as this day sees it."""
+        return plan.target(self.workspace, asset, self.day)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The Timeline of the day the asset was made for."""
+        return self.workspace.timeline(date.fromisoformat(self.manifest["as_of"]))
 
 
 def shown(metrics: Mapping[str, Any]) -> dict[str, Any]:

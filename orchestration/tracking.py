@@ -52,12 +52,24 @@ class TrackedRun:
         for row in rows:
             mlflow.log_metrics({k: v for k, v in row.items() if k != step and v is not None}, step=int(row[step]))
 
+    def dataset(self, stage: Stage, asset: str, rows: int) -> None:
+        """Log which published table a model was trained on, by its fingerprint."""
+        import mlflow
+
+        from mlflow.data.dataset_source_registry import resolve_dataset_source
+        from mlflow.data.meta_dataset import MetaDataset
+
+        directory = stage.input(asset)
+        digest = stage.workspace.manifest(directory)["fingerprint"]
+        mlflow.log_input(MetaDataset(resolve_dataset_source(str(directory)), name=asset, digest=digest[-8:]), "training")
+        mlflow.set_tags({"adprior.dataset": f"{asset} {digest}", "adprior.dataset_rows": str(rows)})
+
     def artifacts(self, path: Path, to: str | None = None) -> None:
         import mlflow
 
         (mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact)(str(path), to)
 
-    def register(self, name: str, directory: Path, *, loader: str, config: Mapping[str, Any], champion: bool) -> str:
+    def register(self, name: str, directory: Path, *, loader: str, champion: bool, config: Mapping[str, Any] | None = None) -> str:
         """Register a checkpoint directory as a new version of model `name`.
 
         The directory itself is the artifact, behind a loader in orchestration/model_loaders:
@@ -75,7 +87,7 @@ class TrackedRun:
             name=name,
             python_model=str(LOADERS / f"{loader}.py"),
             artifacts={"checkpoint": str(directory)},
-            model_config=dict(config),
+            model_config=dict(config or {}),
             pip_requirements=["adprior"],
             registered_model_name=name,
         )

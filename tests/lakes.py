@@ -21,12 +21,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from hypothesis import Phase
 
 from ml.lake import KNOWN, Lake
 from ml.sources.contract import TABLES, Table
 from ml.timeline import end_of
 
 Frames = dict[str, pd.DataFrame]
+GENERATE_ONLY = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Hypothesis phases for tests that draw a lake from a seed: a seed cannot be shrunk, trying takes minutes."""
 
 ARROW = {
     "VARCHAR": pa.string(),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -80,6 +81,20 @@ def read_contexts(directory: Path) -> UserContexts:
     lengths = pc.list_value_length(events).to_numpy(zero_copy_only=False).astype(np.int64)
     stream = pa.table(events.flatten().flatten(), names=EVENT_SCHEMA.names)
     return assemble(date.fromisoformat(about["as_of"]), users, stream, lengths)
+
+
+def read_columns(directory: Path, columns: list[str]) -> pd.DataFrame:
+    """Some columns of published contexts, one row a user, such as prompt, n_tokens, content_hash."""
+    _manifest(directory, "user contexts")
+    parts = [pq.read_table(p, columns=columns) for p in sorted(directory.glob("part-*.parquet"))]
+    frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
+    return frame
+
+
+def tokens_of(directory: Path, user_ids: np.ndarray) -> int:
+    """Prompt tokens of some users of published contexts."""
+    found = read_columns(directory, ["user_id", "n_tokens"])
+    return int(found.loc[found["user_id"].isin(user_ids), "n_tokens"].sum())
 
 
 def write_examples(examples: TrainingExamples, directory: Path) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings, Resamples, evaluate, ratio_of_sums
 from ml.evaluation.results import Evaluation
@@ -39,7 +38,7 @@ def recall(
         predictions: source -> table of `ml.predictors.predictions` for one day, with at least 20 ranks where
             the catalogue has them.
         labels: user_id, advertiser_id: one target a user.
-        is_new: shape (n_labels,): see `new_to_user`.
+        is_new: shape (n_labels,): see `ml.contexts.labels.new_to_user`.
         catalogue_ids: advertisers that could be predicted.
         rng: draws the resamples.
         settings: number of draws.
@@ -87,10 +86,3 @@ def ranks(predictions: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
     keys = ["user_id", "advertiser_id"]
     found = labels[keys].merge(predictions[[*keys, "rank"]], on=keys, how="left", validate="many_to_one")
     return np.asarray(found["rank"].fillna(np.inf).to_numpy(dtype=float))
-
-
-def new_to_user(labels: pd.DataFrame, contexts: UserContexts) -> np.ndarray:
-    """Is the label's advertiser one the user is not known to have converted with? Shape (n_labels,)."""
-    past = contexts.conversions()
-    known = pd.MultiIndex.from_arrays([contexts.user_ids[past["user"].to_numpy()], past["advertiser_id"]])
-    return np.asarray(~pd.MultiIndex.from_frame(labels[["user_id", "advertiser_id"]]).isin(known))

@@ -24,7 +24,7 @@ from ml.evaluation.recall import recall
 from ml.evaluation.retrieval import retrieval_recall
 from ml.lake import Lake
 from ml.ranking.arms import NONE, arms
-from ml.ranking.impressions import has_impressions, ranker_rows
+from ml.ranking.impressions import ranker_rows
 from ml.ranking.ranker import Ranker
 from ml.ranking.reliability import reliability
 from ml.ranking.settings import RankerSettings
@@ -35,7 +35,7 @@ ARMS_OF_RETRIEVAL = ("llm", "cooccurrence", "popularity", "placebo")
 
 def labelled(
     lake: Lake, timeline: Timeline, contexts: UserContexts, scored: np.ndarray
-) -> tuple[pd.DataFrame, np.ndarray, dict[str, float]]:
+) -> tuple[pd.DataFrame, np.ndarray, dict[str, int]]:
     """The test users: those with a label, a context and predictions.
 
     Args:
@@ -140,7 +140,7 @@ def study_ranker(
     pairs = [(arm, NONE) for arm in rankers if arm != NONE] + [("llm", "placebo")]
     found = ranking_quality(probabilities, labels, users, pairs=pairs, rng=rng, settings=settings)
     metrics, differences = found.metrics_json(), found.differences_json()
-    shown = has_impressions(lake, timeline)
+    shown = bool(rows["surface"].notna().any())  # null on sampled rows
     if not shown:
         _blank(metrics, differences, ("log_loss", "normalized_entropy", "ece"))
     return {

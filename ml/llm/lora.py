@@ -71,7 +71,10 @@ def load_merged(model: torch.nn.Module, directory: Path) -> torch.nn.Module:
     """The base model with saved adapters added into its weights: as fast as the base alone."""
     from peft import PeftModel
 
-    merged: torch.nn.Module = PeftModel.from_pretrained(
-        model, directory, autocast_adapter_dtype=False
-    ).merge_and_unload()
+    return merge(PeftModel.from_pretrained(model, directory, autocast_adapter_dtype=False))
+
+
+def merge(adapted: Any) -> torch.nn.Module:
+    """The adapters added into the weights, and gone; `adapted` is used up."""
+    merged: torch.nn.Module = adapted.merge_and_unload()
     return merged.eval().requires_grad_(False)

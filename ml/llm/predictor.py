@@ -21,7 +21,7 @@ from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.errors import BadInput
 from ml.llm import checkpoint
 from ml.llm.base_model import base_fingerprint, load_base_model
-from ml.llm.batches import encode, lay_out
+from ml.llm.batches import Layout, encode, lay_out
 from ml.llm.head import AdvertiserHead
 from ml.llm.lora import load_merged
 from ml.llm.probe import use_threads
@@ -126,6 +126,10 @@ class LLMPredictor:
         """
         lines = encode(contexts, self._tokenizer)
         layout = lay_out(lines, user, position, self.settings.max_prompt_tokens, exact=True)
+        return self.read(layout, progress)
+
+    def read(self, layout: Layout, progress: Progress = silent) -> np.ndarray:
+        """Hidden states of a layout's reads, float32, shape (n_reads, hidden)."""
         with use_threads(self._threads):
             return read_layout(self._model, layout, self.settings.score_batch_tokens, self._device, progress)
 

@@ -9,6 +9,7 @@ the loss curve.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +25,15 @@ from ml.llm import checkpoint
 from ml.llm.base_model import base_fingerprint, load_base_model
 from ml.llm.batches import Layout, training_batches
 from ml.llm.head import AdvertiserHead, log_popularity
-from ml.llm.lora import add_adapters, trainable
+from ml.llm.lora import add_adapters, merge, trainable
 from ml.llm.optimizer import MasterAdamW
+from ml.llm.probe_prompts import PROMPTS, save_probe
 from ml.llm.probe import Compute, choose_compute, use_threads
 from ml.llm.reading import advertiser_lines, embed_lines, read_batch, read_layout
 from ml.llm.sample import Sample, draw_sample
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
-from ml.llm.validation import fit_temperature, log_loss, validation_metrics
+from ml.llm.validation import fit_temperature, log_loss, log_softmax, validation_metrics
 from ml.progress import Progress, silent
 
 CENTRE_PROMPTS = 64
@@ -186,6 +188,7 @@ class _Run:
             },
         }
         speed = round(self.tokens / max(self.seconds, 1e-9), 1)
+        self._save_probe(work, temperature)
         checkpoint.write_checkpoint(
             work,
             model=self.model,
@@ -195,6 +198,17 @@ class _Run:
             compute={**self.compute.as_dict(), "train_tokens_per_second": speed},
             loss_curve=self.curve,
         )
+
+    def _save_probe(self, work: Path, temperature: float) -> None:
+        """Score a few prompts with the adapters merged, as whoever reloads the checkpoint will."""
+        import torch
+
+        layout = self.sample.validation.take(np.arange(min(PROMPTS, len(self.sample.validation.prompts))))
+        merged = merge(copy.deepcopy(self.model))
+        hidden = read_layout(merged, layout, self.settings.score_batch_tokens, self.compute.device)
+        with torch.inference_mode():
+            logits = self.head.logits(torch.from_numpy(hidden).to(self.compute.device)).cpu().numpy()
+        save_probe(work, layout, np.exp(log_softmax(logits / temperature)))
 
     def _step(self, step: int) -> tuple[float, float]:
         """One optimizer step: its loss and gradient norm."""

@@ -6,6 +6,8 @@ values mean is the caller's business.
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,10 +22,6 @@ WHOLE_FILE_BYTES = 16 * 2**20
 """Files up to this size are fingerprinted whole, larger Parquet files by size and footer (which holds the
 offsets, sizes and statistics of every column chunk)."""
 
-PARQUET = "read_parquet({})"
-CSV = """read_csv({}, header = true, all_varchar = true, delim = ',', quote = '"', escape = '"')"""
-"""Said in full, not sniffed: a short file must not read differently from a long one."""
-
 
 def quoted(name: str) -> str:
     """`name` as an SQL identifier."""
@@ -36,9 +34,11 @@ def literal(text: str | Path) -> str:
 
 
 def unreadable(path: Path, error: Exception) -> BadInput:
-    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # Not the line of a CSV file that DuckDB quotes: it may hold a person's data. Nor its hints: they are about DuckDB.
+    lines = str(error).partition("Possible")[0].splitlines()
+    problem = "; ".join(line.strip() for line in lines if line.strip() and not line.startswith("Original Line"))
     return BadInput(
-        f"unreadable file: {first_line[:200]}",
+        f"unreadable file: {problem[:200] or type(error).__name__}",
         where=str(path),
         remedy="deliver the file again, whole; nothing of it was read",
     )
@@ -83,7 +83,7 @@ def load(con: duckdb.DuckDBPyConnection, path: Path, *, into: str, columns: Iter
     """
     if not path.is_file():
         raise BadInput("no such file", where=str(path), remedy="set DATA to the directory that holds it")
-    source = (PARQUET if path.suffix == ".parquet" else CSV).format(literal(path))
+    source = f"read_parquet({literal(path)})" if path.suffix == ".parquet" else _csv(path)
     try:
         present = [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
         for column in columns:
@@ -96,6 +96,28 @@ def load(con: duckdb.DuckDBPyConnection, path: Path, *, into: str, columns: Iter
         con.execute(f"CREATE TABLE {into} AS SELECT {', '.join(map(quoted, dict.fromkeys(columns)))} FROM {source}")
     except duckdb.Error as error:
         raise unreadable(path, error) from error
+
+
+def _csv(path: Path) -> str:
+    """SQL that reads a CSV file, with nothing left to be sniffed: a short file must not read unlike a long one."""
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8-sig") as file
+        ):
+            header = next(csv.reader(file), [])
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(path, error) from error
+    if not header or len(set(header)) < len(header) or "" in header:
+        raise BadInput(
+            f"no header line with a name for every column, but {header}",
+            where=str(path),
+            remedy="write the columns' names, each once and separated by commas, into the first line",
+        )
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
+    options = """header = true, auto_detect = false, delim = ',', quote = '"', escape = '"', nullstr = ''"""
+    return f"read_csv({literal(path)}, columns = {{{columns}}}, {options})"
 
 
 def fingerprint_file(path: Path) -> str:

@@ -104,7 +104,8 @@ def _users(users: UsersMapping | None, first: str) -> str:
         fields = ", ".join([*parts, f"{f'given.{quoted(users.consent)}' if users.consent else 'true'} AS consent"])
     return f"""
         CREATE TABLE users AS
-        WITH seen AS (SELECT user_id, min(moment) AS moment, min(_day) AS _day FROM purchases GROUP BY ALL)
+        WITH seen AS (SELECT user_id, min(moment) AS moment, min(_day) AS _day FROM purchases
+                      WHERE moment IS NOT NULL GROUP BY ALL)
         SELECT user_id, {fields}, coalesce(seen.moment, {first}::TIMESTAMP) AS updated_at,
                coalesce(seen._day, {first}) AS _day
         FROM {listed} LEFT JOIN seen USING (user_id)"""
@@ -115,19 +116,27 @@ _BRAND_OF_ITEM = (
 )
 
 _REGISTERS = f"""
+    CREATE TABLE item_seen AS
+    SELECT item_id, min(_day) AS _day FROM purchases WHERE moment IS NOT NULL GROUP BY ALL;
+    CREATE TABLE brand_seen AS
+    SELECT brand, min(day) AS bought, min(_day) AS _day
+    FROM (SELECT brand, day, _day FROM purchases WHERE moment IS NOT NULL
+          UNION ALL SELECT brand, NULL, _day FROM item_rows JOIN item_seen USING (item_id)
+          UNION ALL SELECT brand, NULL, NULL FROM item_rows
+          UNION ALL SELECT brand, NULL, NULL FROM purchases)
+    WHERE brand IS NOT NULL GROUP BY ALL;
     CREATE TABLE advertisers AS
-    WITH seen AS (SELECT brand, min(day) AS first, min(_day) AS _day FROM purchases GROUP BY ALL),
-         verticals AS (SELECT brand, vertical, count(*) AS items FROM item_rows GROUP BY ALL),
+    WITH verticals AS (SELECT brand, vertical, count(*) AS items FROM item_rows GROUP BY ALL),
          vertical AS (SELECT brand, min_by(vertical, (-items, vertical)) AS vertical FROM verticals GROUP BY brand)
     SELECT {ADVERTISER_ID.format("brand")} AS advertiser_id, brand AS name,
-           coalesce(vertical, {literal(UNKNOWN)}) AS vertical, coalesce(first, {{first}}) AS active_from,
+           coalesce(vertical, {literal(UNKNOWN)}) AS vertical, coalesce(bought, _day, {{first}}) AS active_from,
            NULL::DATE AS active_to, coalesce(_day, {{first}}) AS _day
-    FROM seen FULL JOIN vertical USING (brand) WHERE brand IS NOT NULL;
+    FROM brand_seen LEFT JOIN vertical USING (brand);
     CREATE TABLE ads AS
-    WITH seen AS (SELECT item_id, min(_day) AS _day FROM purchases GROUP BY ALL)
     SELECT item_id AS ad_id, {ADVERTISER_ID.format("brand")} AS advertiser_id, NULL::VARCHAR AS title, category,
-           NULL::DOUBLE AS price, NULL::TIMESTAMP AS created_at, coalesce(_day, {{first}}) AS _day
-    FROM item_rows LEFT JOIN seen USING (item_id) WHERE brand IS NOT NULL;
+           NULL::DOUBLE AS price, NULL::TIMESTAMP AS created_at,
+           coalesce(item_seen._day, brand_seen._day, {{first}}) AS _day
+    FROM item_rows JOIN brand_seen USING (brand) LEFT JOIN item_seen USING (item_id);
 """
 
 _LOGS = f"""

@@ -8,11 +8,12 @@
 | brand | advertiser (vertical = its items' commonest one; active from its first purchase) |
 | user | user (consent as the mapping says; profile null without a users file; updated_at = first event) |
 
-A register row is filed under the day its entity is first seen, an item, brand or user without any purchase under
-`first_day`. A dated purchase gets the time 00:00:00 plus its place among the user's purchases of that day in
-seconds, so that time order is (date, sequence). The purchase's own brand counts even where the items file says
-otherwise; such a conversion has no ad_id (`differences` counts them). Names lose spaces around them; ids are hashes
-of what they stand for, so the same purchase delivered twice has the same id and ingest sees it.
+A register row is filed under the day its entity is first seen, never before `first_day`: an item nobody bought with
+its brand, a brand or user without any purchase under `first_day`. A dated purchase gets the time 00:00:00 plus its
+place among the user's purchases of that day in seconds, so that time order is (date, sequence). The purchase's own
+brand counts even where the items file says otherwise; such a conversion has no ad_id (`differences` counts them).
+Names lose spaces around them; ids are hashes of what they stand for, so the same purchase delivered twice has the
+same id and ingest sees it.
 
 Nothing is filtered: a purchase whose day cannot be read is filed under `first_day` as it came, for ingest to
 quarantine. Leaf categories and verticals are computed over the whole items file: they are static facts of the

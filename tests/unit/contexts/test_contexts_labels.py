@@ -14,7 +14,7 @@ from ml.contexts.examples import build_training_examples, targets_dropped
 from ml.contexts.settings import ContextSettings
 from ml.errors import BadInput
 from ml.timeline import Timeline, TimelineSettings, end_of
-from tests.lakes import known_by, random_frames, scramble_future, temporary_lake
+from tests.lakes import GENERATE_ONLY, known_by, random_frames, scramble_future, temporary_lake
 
 FIRST, N_DAYS = date(2024, 1, 1), 20
 SEEDS = st.integers(0, 2**32)
@@ -35,7 +35,7 @@ def consenting(frames) -> set[str]:
 
 
 @given(SEEDS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=GENERATE_ONLY)
 def test_labels_are_what_a_plain_loop_finds(seed):
     frames = frames_of(seed)
     with temporary_lake(frames) as lake:
@@ -53,7 +53,7 @@ def test_labels_are_what_a_plain_loop_finds(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=GENERATE_ONLY)
 def test_what_is_known_after_the_close_changes_no_label(seed):
     frames = frames_of(seed)
     other = scramble_future(frames, TIMELINE.test_closes, np.random.default_rng(seed + 1))
@@ -62,7 +62,7 @@ def test_what_is_known_after_the_close_changes_no_label(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=GENERATE_ONLY)
 def test_new_means_no_conversion_with_that_advertiser_known_by_as_of(seed):
     frames = frames_of(seed)
     with temporary_lake(frames) as lake:
@@ -84,7 +84,7 @@ def test_labels_without_a_context_are_an_error_not_new():
 
 
 @given(SEEDS, st.integers(0, 4))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5, deadline=None, phases=GENERATE_ONLY)
 def test_targets_and_dropped_targets_are_all_conversions(seed, min_users):
     frames = frames_of(seed)
     with temporary_lake(frames) as lake:

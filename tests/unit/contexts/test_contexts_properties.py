@@ -17,7 +17,7 @@ from ml.contexts.settings import ContextSettings
 from ml.contexts.store import write_contexts, write_examples
 from ml.contexts.stream import EVENT_FIELDS, UserContexts
 from ml.timeline import Timeline, TimelineSettings
-from tests.lakes import known_by, random_frames, scramble_future, temporary_lake
+from tests.lakes import GENERATE_ONLY, known_by, random_frames, scramble_future, temporary_lake
 
 FIRST, N_DAYS = date(2024, 1, 1), 10
 SEEDS = st.integers(0, 2**32)
@@ -54,7 +54,7 @@ def examples_as_written(frames, timeline: Timeline) -> dict[str, bytes]:
 
 
 @given(SEEDS, DAYS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=GENERATE_ONLY)
 def test_another_future_changes_no_byte_of_any_context(seed, as_of):
     frames = frames_of(seed)
     other = scramble_future(frames, as_of, np.random.default_rng(seed + 1))
@@ -63,7 +63,7 @@ def test_another_future_changes_no_byte_of_any_context(seed, as_of):
 
 
 @given(SEEDS, DAYS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=GENERATE_ONLY)
 def test_another_future_changes_no_byte_of_the_training_examples(seed, as_of):
     frames, timeline = frames_of(seed), Timeline(as_of, TimelineSettings(**TIMELINE.model_dump()))
     other = scramble_future(frames, timeline.predictor_cutoff, np.random.default_rng(seed + 1))
@@ -89,7 +89,7 @@ def consenting(frames, as_of: date) -> set[str]:
 
 
 @given(SEEDS, DAYS, st.booleans())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=GENERATE_ONLY)
 def test_streams_are_what_sorting_by_hand_gives(seed, as_of, only_active):
     frames = frames_of(seed)
     with temporary_lake(frames) as lake:
@@ -112,7 +112,7 @@ def test_streams_are_what_sorting_by_hand_gives(seed, as_of, only_active):
 
 
 @given(SEEDS, st.tuples(DAYS, DAYS).map(sorted))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=GENERATE_ONLY)
 def test_an_earlier_snapshot_is_a_prefix_of_a_later_one(seed, days):
     with temporary_lake(frames_of(seed, registers_change=False)) as lake:
         early, late = (build_contexts(lake, day, SETTINGS, only_active=False) for day in days)
@@ -127,7 +127,7 @@ def test_an_earlier_snapshot_is_a_prefix_of_a_later_one(seed, days):
 
 
 @given(SEEDS, DAYS, st.booleans(), st.data())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=GENERATE_ONLY)
 def test_changing_an_event_changes_nothing_before_it(seed, as_of, remove, data):
     frames = frames_of(seed)
     with temporary_lake(frames) as lake:
@@ -176,7 +176,7 @@ def targets_before(contexts: UserContexts, user: str, j: int) -> list[tuple]:
 
 
 @given(SEEDS, DAYS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=GENERATE_ONLY)
 def test_no_target_sees_itself_or_anything_of_its_day(seed, as_of):
     timeline = Timeline(as_of, TIMELINE)
     with temporary_lake(frames_of(seed, late_share=0.7)) as lake:
@@ -198,7 +198,7 @@ def test_no_target_sees_itself_or_anything_of_its_day(seed, as_of):
 
 
 @given(SEEDS, DAYS, st.integers(0, 5))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=GENERATE_ONLY)
 def test_eligible_users_have_their_conversions(seed, as_of, least):
     with temporary_lake(frames_of(seed)) as lake:
         contexts = build_contexts(lake, as_of, SETTINGS)

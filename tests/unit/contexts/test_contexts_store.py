@@ -17,7 +17,7 @@ from ml.contexts.settings import ContextSettings
 from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.errors import BadInput
 from ml.timeline import Timeline, TimelineSettings
-from tests.lakes import random_frames, temporary_lake
+from tests.lakes import GENERATE_ONLY, random_frames, temporary_lake
 
 AS_OF = date(2024, 1, 12)
 
@@ -41,7 +41,7 @@ def assert_same(one: UserContexts, two: UserContexts) -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 5), st.booleans())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=GENERATE_ONLY)
 def test_examples_and_contexts_round_trip_in_any_number_of_parts(tmp_path_factory, seed, users_per_part, with_prompts):
     examples = example(seed)
     directory = tmp_path_factory.mktemp("round")

@@ -10,9 +10,8 @@ import pytest
 
 from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings
-from ml.evaluation.recall import METRICS, new_to_user, ranks, recall, usual_pairs
+from ml.evaluation.recall import METRICS, ranks, recall, usual_pairs
 from ml.predictors.predictions import from_probabilities
-from tests.contracts.predictor_contract import build_examples
 
 QUICK = EvaluationSettings(resamples=100)
 IDS = np.array([f"a{i:02d}" for i in range(30)])
@@ -99,14 +98,6 @@ def test_ranks_follow_the_labels_order() -> None:
     table = predicted(np.tile(np.arange(30), (3, 1)), ["x", "y", "z"], k=4)
     labels = pd.DataFrame({"user_id": ["z", "nobody", "x", "y"], "advertiser_id": ["a03", "a00", "a00", "a04"]})
     assert list(ranks(table, labels)) == [4, np.inf, 1, np.inf]
-
-
-def test_new_is_what_the_context_does_not_know() -> None:
-    contexts = build_examples([[1, 2], [3], []]).contexts
-    labels = pd.DataFrame(
-        {"user_id": ["u0000", "u0000", "u0001", "u0002"], "advertiser_id": ["a02", "a03", "a03", "a03"]}
-    )
-    assert list(new_to_user(labels, contexts)) == [False, True, False, True]
 
 
 def test_two_labels_of_a_user_are_refused(sample) -> None:  # type: ignore[no-untyped-def]

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.predictors.catalogue import build_catalogue
-from tests.lakes import known_by, random_frames, temporary_lake
+from tests.lakes import GENERATE_ONLY, known_by, random_frames, temporary_lake
 
 
 @given(st.integers(0, 2**32), st.dates(date(2024, 1, 2), date(2024, 1, 20)), st.integers(0, 3))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, phases=GENERATE_ONLY)
 def test_the_catalogue_is_what_a_plain_count_says(seed, day, min_users):
     frames = random_frames(np.random.default_rng(seed))
     with temporary_lake(frames) as lake, lake.connect(as_of=day) as con:

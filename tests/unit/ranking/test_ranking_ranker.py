@@ -101,11 +101,12 @@ def test_the_prior_that_decides_the_label_helps_and_the_placebo_does_not(decided
     labels = rows.loc[test, "label"]
     assert test.sum() == 2 * N_USERS * 4
     auc = {name: roc_auc_score(labels, rankers[name].score(frame[test])) for name, frame in features.items()}
-    assert auc["llm"] > 0.8 > 0.6 > max(auc["none"], auc["placebo"])
+    # Without priors the last days' conversions still tell a little: a prior holds for three days.
+    assert auc["llm"] > 0.8 > 0.65 > max(auc["none"], auc["placebo"])
+    assert auc["placebo"] == pytest.approx(auc["none"], abs=0.04)
     loss = {name: log_loss(labels, rankers[name].predict(frame[test])) for name, frame in features.items()}
-    base_rate = log_loss(labels, np.full(test.sum(), rows.loc[~test, "label"].mean()))
-    assert loss["llm"] < 0.85 * base_rate
-    assert loss["none"] == pytest.approx(base_rate, rel=0.05) and loss["placebo"] == pytest.approx(base_rate, rel=0.05)
+    assert loss["llm"] < 0.85 * min(loss["none"], loss["placebo"])
+    assert loss["placebo"] == pytest.approx(loss["none"], rel=0.03)
 
 
 def test_gain_names_the_prior(rankers):

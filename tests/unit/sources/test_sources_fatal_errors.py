@@ -16,7 +16,7 @@ from ml.sources.ingest import REQUIRED, IngestReport, ingest
 from ml.sources.mapping import AMAZON14, SAMPLE, load_mapping
 from ml.sources.purchases import PurchaseLogs
 from ml.timeline import Window
-from tests.contracts.source_contract import broken_rules, rows_of
+from tests.contracts.source_contract import broken_rules
 from tests.unit.sources.sources_small_logs import DAYS, WINDOW, rewrite, small_logs, write_logs
 
 
@@ -131,20 +131,22 @@ def test_a_source_that_misfiles_rows_is_caught_before_they_are_written(root: Pat
 
 
 def test_files_of_a_table_may_differ_in_type(root: Path) -> None:
-    rewrite(
-        root / "impressions" / f"date={DAYS[1]}" / "part-0.parquet",
-        lambda rows: rows.set_column(
-            rows.column_names.index("position"), "position", rows["position"].cast(pa.int64())
-        ).set_column(
-            rows.column_names.index("event_time"),
-            "event_time",
-            pa.array([pa.scalar(t.as_py()).cast(pa.timestamp("ns", "UTC")).as_py() for t in rows["event_time"]]),
-        ),
-    )
+    local = pa.timestamp("ns", "Asia/Tokyo")
+
+    def typed(rows: pa.Table) -> pa.Table:
+        position = rows["position"].cast(pa.int64())
+        moments = rows["event_time"].cast(pa.timestamp("ns")).cast(local)
+        names = rows.column_names
+        rows = rows.set_column(names.index("position"), "position", position)
+        return rows.set_column(names.index("event_time"), "event_time", moments)
+
+    rewrite(root / "impressions" / f"date={DAYS[1]}" / "part-0.parquet", typed)
     report = run(root)
     assert report.tables["impressions"].reasons == {}
-    assert broken_rules(Lake(root.parent / "lake")) == []
-    assert rows_of(Lake(root.parent / "lake"), "impressions") == 9
+    lake = Lake(root.parent / "lake")
+    assert broken_rules(lake) == []
+    with lake.connect() as con:
+        assert con.execute("SELECT count(*), count(DISTINCT event_time::TIME) FROM impressions").fetchall() == [(9, 1)]
 
 
 # --- purchase logs ---------------------------------------------------------------------------------
@@ -183,6 +185,25 @@ def test_purchase_file_unreadable(keep: int, data: Path) -> None:
     with pytest.raises(BadInput) as caught:
         purchases(data).window()
     assert_names(caught, "unreadable file", str(path), "deliver the file again")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("user_id,event_date,seq,item_id,brand\na,2014-01-01,1,i,B\nann@example.com,2014-01-01\n", ["Line: 3", "5"]),
+        ("", ["no header line"]),
+        ("user_id,user_id\n", ["no header line", "each once"]),
+        ("user_id,event_date,seq,item_id\na,2014-01-01,1,i\n", ["no column 'brand'"]),
+    ],
+)
+def test_csv_file_unreadable(text: str, words: list[str], data: Path) -> None:
+    mapping = load_mapping(AMAZON14)
+    mapping = mapping.model_copy(update={"events": mapping.events.model_copy(update={"file": "events.csv"})})
+    (data / "events.csv").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        PurchaseLogs(data, mapping).window()
+    assert_names(caught, str(data / "events.csv"), *words)
+    assert "ann@example.com" not in str(caught.value)
 
 
 def test_no_purchase_after_the_first_day(data: Path) -> None:

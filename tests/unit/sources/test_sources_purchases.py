@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ml.lake import Lake
 from ml.sources.ingest import IngestReport, ingest
 from ml.sources.mapping import AMAZON14, SAMPLE, PurchaseMapping, load_mapping
 from ml.sources.purchases import PurchaseLogs
 from ml.sources.sample.generate import generate
+from ml.timeline import Window
 from tests.contracts.source_contract import broken_rules, content
 
 MAPPING: dict[str, Any] = {
@@ -90,7 +94,7 @@ def test_registers_are_filed_when_first_seen(tmp_path: Path) -> None:
     first = date(2026, 3, 2)
     assert sorted(pick(rows(source, "advertisers"), "name", "active_from", "_day")) == [
         ("Crème & Co.", date(2026, 3, 4), date(2026, 3, 4)),
-        ("Unsold", first, first),
+        ("Unsold", first, first),  # never bought
         ("Vela", date(2026, 2, 27), first),
     ]
     assert sorted(pick(rows(source, "ads"), "ad_id", "category", "_day")) == [
@@ -117,6 +121,7 @@ def test_a_purchase_delivered_twice_and_one_of_no_day_go_to_quarantine(tmp_path:
         "user_id: missing": 1,
     }
     assert report.tables["conversions"].rows_in == 7
+    assert report.tables["users"].quarantined == 0  # bob's other purchase still counts
 
 
 def test_the_purchases_brand_counts_where_the_item_says_otherwise(tmp_path: Path) -> None:
@@ -137,6 +142,13 @@ def test_the_purchases_brand_counts_where_the_item_says_otherwise(tmp_path: Path
     report, _ = run(source, tmp_path)
     assert report.tables["ads"].reasons == {"ad_id: conflicts with another row": 1}
     assert report.tables["conversions"].quarantined == 0
+
+
+def test_an_item_nobody_bought_comes_with_its_brand(tmp_path: Path) -> None:
+    source = shop(tmp_path, items_csv=ITEMS + "p8,Crème & Co.,socks\n")
+    assert ("p8", date(2026, 3, 4)) in pick(rows(source, "ads"), "ad_id", "_day")
+    report, _ = run(source, tmp_path)
+    assert report.tables["ads"].quarantined == 0
 
 
 def test_users_file_brings_profiles_and_consent(tmp_path: Path) -> None:
@@ -168,6 +180,29 @@ def test_timestamps_and_the_brand_of_the_item(tmp_path: Path) -> None:
     assert report.tables["conversions"].quarantined == 0
     with lake.connect() as con:
         assert con.execute("SELECT value FROM conversions").fetchall() == [(9.5,)]
+
+
+WILD = st.tuples(
+    st.sampled_from(["ann", "bob", "cy", ""]),
+    st.sampled_from(["2026-02-01", "2026-03-02", "2026-03-04", "2099-01-01", "someday", ""]),
+    st.sampled_from(["1", "2", "x", ""]),
+    st.sampled_from(["p1", "p2", "p3", "p9", ""]),
+    st.sampled_from(["Vela", "Unsold", "Nova", " ", ""]),
+)
+
+
+@settings(max_examples=5, deadline=None)
+@given(events=st.lists(WILD, min_size=1, max_size=12))
+def test_every_purchase_arrives_and_no_good_one_is_lost_for_another(events: list[tuple[str, ...]]) -> None:
+    text = "who,day,n,item,maker\n" + "".join(",".join(event) + "\n" for event in events)
+    with tempfile.TemporaryDirectory() as folder:
+        source = shop(Path(folder), text, ITEMS + "p2,Nova,hats\n", last_day="2026-03-05")
+        report, _ = run(source, Path(folder))
+    logs = [report.tables[name] for name in ("conversions", "activity")]
+    assert sum(table.rows_in for table in logs) == len(events)
+    good = {event for event in events if event[0] and event[1].startswith("2026")}
+    kept = {(user, day, n, item, bool(maker.strip())) for user, day, n, item, maker in good}  # one a key and table
+    assert sum(table.rows for table in logs) == len(kept)
 
 
 def test_last_day_keeps_a_stray_date_from_stretching_the_window(tmp_path: Path) -> None:
@@ -204,7 +239,10 @@ def test_leaf_category(leaf: str, expected: list[str], tmp_path: Path) -> None:
 def test_ids_are_stable_readable_and_distinct(tmp_path: Path) -> None:
     items = ITEMS + "p6,VELA,socks\np7,Vela!,socks\n"
     first = {row["name"]: row["advertiser_id"] for row in rows(shop(tmp_path, items_csv=items), "advertisers")}
-    again = {row["name"]: row["advertiser_id"] for row in rows(shop(tmp_path, EVENTS[:60] + "\n"), "advertisers")}
+    again = {
+        row["name"]: row["advertiser_id"]
+        for row in rows(shop(tmp_path, EVENTS.splitlines()[0] + "\nbob,2026-03-04,1,p1,Vela\n"), "advertisers")
+    }
     assert first["Crème & Co."].startswith("creme-co-")
     assert len(set(first.values())) == len(first) == 5
     assert all(first[name] == found for name, found in again.items())
@@ -233,5 +271,6 @@ def test_sample_is_clean_and_large_enough_to_test_on(tmp_path: Path) -> None:
                        AND max(event_date) >= DATE '2014-04-24')"""
         ).fetchall()[0][0]
     assert testable >= 250
-    report = ingest(source, source.window(), Lake(tmp_path / "lake"), tmp_path / "quarantine", sparse=True)
+    days = Window(source.window().first, date(2014, 1, 7))
+    report = ingest(source, days, Lake(tmp_path / "lake"), tmp_path / "quarantine", sparse=True)
     assert all(table.quarantined == 0 for table in report.tables.values())

@@ -78,7 +78,7 @@ def test_registers_come_on_the_first_day_and_change_later(query: Query, tiny: Wo
 
 
 def test_advertisers_enter_and_leave_and_are_silent_outside_their_days(open_logs: OpenLogs, tmp_path: Path) -> None:
-    settings = WorldSettings(users=120, advertisers=40, ads=120, days=40, entering=0.2, leaving=0.2)
+    settings = WorldSettings(users=500, advertisers=40, ads=60, days=28, entering=0.2, leaving=0.2)
     simulate(settings, 2, tmp_path / "landing")
     query = open_logs(tmp_path / "landing")
     register = query(
