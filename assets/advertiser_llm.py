@@ -28,7 +28,9 @@ def advertiser_llm(
         run.curve(result.loss_curve, step="tokens")
         run.metrics({**result.metrics, **result.counts, "temperature": result.temperature})
         champion = beats_popularity(result.metrics)
-        version = run.register("advertiser_llm", work, loader="advertiser_llm", config=model_config(stage), champion=champion)
+        version = run.register(
+            "advertiser_llm", work, loader="advertiser_llm", config=model_config(stage), champion=champion
+        )
     return stage.publish(
         work,
         rows=result.counts["train_targets"],

@@ -8,7 +8,9 @@ from orchestration.resources import WorkspaceResource
 from orchestration.stage import Finished
 
 
-@dg.asset_check(asset="user_contexts", blocking=True, description="Token budget, one row a user, no personal text or URL.")
+@dg.asset_check(
+    asset="user_contexts", blocking=True, description="Token budget, one row a user, no personal text or URL."
+)
 def prompts_are_sound(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     """Great Expectations over the day's contexts."""
     from ml.contexts.store import read_columns
@@ -31,10 +33,14 @@ def nothing_after_as_of(context: dg.AssetCheckExecutionContext, workspace: Works
         done.timeline.check_contexts(events)
     except TimelineViolation as violation:
         return plain(False, str(violation))
-    return plain(True, f"{len(events):,} events, all known by the end of {done.day}; the last at {events['time'].max()}")
+    return plain(
+        True, f"{len(events):,} events, all known by the end of {done.day}; the last at {events['time'].max()}"
+    )
 
 
-@dg.asset_check(asset="user_contexts", blocking=True, description="Share of consenting active users that have a context.")
+@dg.asset_check(
+    asset="user_contexts", blocking=True, description="Share of consenting active users that have a context."
+)
 def coverage(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     """Contexts against a plain count in the lake."""
     from ml.contexts.coverage import active_consenting_users
@@ -44,13 +50,15 @@ def coverage(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResourc
     share, least = done.manifest["rows"] / max(expected, 1), done.settings.checks.min_context_coverage
     return plain(
         share >= least,
-        f"{done.manifest['rows']:,} of {expected:,} consenting active users have a context: {share:.3f}, at least {least}",
+        f"{done.manifest['rows']:,} of {expected:,} active users have a context: {share:.3f}, at least {least}",
         share=share,
     )
 
 
 @dg.asset_check(
-    asset="training_examples", blocking=True, description="No label known after the cutoff, none visible in its own history."
+    asset="training_examples",
+    blocking=True,
+    description="No label known after the cutoff, none visible in its own history.",
 )
 def split_rules(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     """The Timeline's rules over every target."""
@@ -64,7 +72,9 @@ def split_rules(context: dg.AssetCheckExecutionContext, workspace: WorkspaceReso
     except TimelineViolation as violation:
         return plain(False, str(violation))
     cutoff = done.timeline.predictor_cutoff
-    return plain(True, f"{len(examples.targets):,} targets, all known by the end of {cutoff}, none visible in its own history")
+    return plain(
+        True, f"{len(examples.targets):,} targets, all known by the end of {cutoff}, none visible in its own history"
+    )
 
 
 @dg.asset_check(asset="training_examples", blocking=True, description="Enough targets and advertisers to learn from.")
@@ -75,9 +85,10 @@ def class_counts(context: dg.AssetCheckExecutionContext, workspace: WorkspaceRes
     done = Finished(context, workspace.open(), "training_examples")
     counts = read_examples(done.directory / "examples").targets["advertiser_id"].value_counts()
     least = done.settings.checks.min_advertisers_with_targets
+    largest = int(counts.max()) if len(counts) else 0
     return plain(
         len(counts) >= least,
-        f"{len(counts)} advertisers have a target (at least {least}); the largest {int(counts.max()) if len(counts) else 0}",
-        largest=int(counts.max()) if len(counts) else 0,
+        f"{len(counts)} advertisers have a target (at least {least}); the largest has {largest}",
+        largest=largest,
         median=float(counts.median()) if len(counts) else 0.0,
     )

@@ -23,7 +23,9 @@ def reload_is_equal(context: dg.AssetCheckExecutionContext, workspace: Workspace
 
     done = Finished(context, workspace.open(), "advertiser_llm")
     found, allowed = largest_difference(done.directory, cached_base_model(done.workspace), done.settings.llm)
-    return plain(found <= allowed, f"largest difference in probability {found:.2e}, at most {allowed:.0e}", difference=found)
+    return plain(
+        found <= allowed, f"largest difference in probability {found:.2e}, at most {allowed:.0e}", difference=found
+    )
 
 
 @dg.asset_check(asset="advertiser_llm", description="Beats popularity on held-out users; if not, no alias champion.")
@@ -33,7 +35,9 @@ def beats_popularity(context: dg.AssetCheckExecutionContext, workspace: Workspac
 
     metrics = Finished(context, workspace.open(), "advertiser_llm").manifest["metrics"]
     mine, theirs = metrics["validation_log_loss"], metrics["popularity_log_loss"]
-    return plain(won(metrics), f"log loss {mine:.4f}, popularity {theirs:.4f}", warn_only=True, llm=mine, popularity=theirs)
+    return plain(
+        won(metrics), f"log loss {mine:.4f}, popularity {theirs:.4f}", warn_only=True, llm=mine, popularity=theirs
+    )
 
 
 def _sound(asset: str) -> dg.AssetChecksDefinition:
@@ -88,7 +92,9 @@ def concentration_guard(context: dg.AssetCheckExecutionContext, workspace: Works
     """The paper's caution: a large quota crowds out small advertisers."""
     done = Finished(context, workspace.open(), "candidate_sets")
     share, most = done.manifest["metrics"]["top10_share"], done.settings.checks.max_top10_share
-    return plain(share <= most, f"the ten largest hold {share:.3f} of all slots, at most {most}", warn_only=True, share=share)
+    return plain(
+        share <= most, f"the ten largest hold {share:.3f} of all slots, at most {most}", warn_only=True, share=share
+    )
 
 
 @dg.asset_check(asset="ranker", blocking=True, description="Every arm has its features and learned something.")
@@ -101,7 +107,9 @@ def rankers_are_complete(context: dg.AssetCheckExecutionContext, workspace: Work
     done = Finished(context, workspace.open(), "ranker")
     arms = {path.parent.name: Ranker.load(path.parent) for path in sorted(done.directory.glob("*/ranker.json"))}
     expected = {arm: set(FEATURES_BASE) | (set(FEATURES_PRIOR) if arm != "none" else set()) for arm in arms}
-    lacking = {arm: sorted(expected[arm] - set(r.features)) for arm, r in arms.items() if expected[arm] - set(r.features)}
+    lacking = {
+        arm: sorted(expected[arm] - set(r.features)) for arm, r in arms.items() if expected[arm] - set(r.features)
+    }
     said = ", ".join(f"{arm}: {len(r.features)} features, {r.rounds} trees" for arm, r in arms.items())
     passed = {"none", "llm", "placebo"} <= set(arms) and not lacking and all(r.rounds > 0 for r in arms.values())
     return plain(passed, f"{said}{f'; missing {lacking}' if lacking else ''}")

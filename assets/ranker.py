@@ -33,5 +33,10 @@ def ranker(
         version = run.register("ranker", work / "llm", loader="ranker", champion=True)
     links = {"mlflow_run": dg.MetadataValue.url(run.url), "registered_version": version}
     return stage.publish(
-        work, rows=trained.rows["train"], metrics=metrics, metadata=links, ranker_rows=trained.rows, known_until=str(stage.day)
+        work,
+        rows=trained.rows["train"],
+        metrics=metrics,
+        metadata=links,
+        ranker_rows=trained.rows,
+        known_until=str(stage.day),
     )

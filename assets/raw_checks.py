@@ -15,7 +15,10 @@ def _contract_check(name: str) -> dg.AssetChecksDefinition:
         specs=[
             dg.AssetCheckSpec("schema", asset=name, blocking=True, description="Columns and types of the contract."),
             dg.AssetCheckSpec(
-                "values", asset=name, blocking=True, description="Keys, nulls, allowed values and ranges of the contract."
+                "values",
+                asset=name,
+                blocking=True,
+                description="Keys, nulls, allowed values and ranges of the contract.",
             ),
             dg.AssetCheckSpec(
                 "volume",
@@ -25,7 +28,7 @@ def _contract_check(name: str) -> dg.AssetChecksDefinition:
             ),
         ],
     )
-    def checks(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource):  # noqa: ANN202
+    def checks(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource):
         from ml.validation.raw import SAMPLE_ROWS, check_schema, check_values, check_volumes
 
         space, table, days = workspace.open(), TABLES[name], run_days(context)

@@ -27,7 +27,7 @@ from ml.errors import TimelineViolation
 class TimelineSettings(BaseModel):
     """How long each slice of the Timeline is, in days."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     label_window_days: int = Field(7, ge=1)
     """w: a label is the first advertiser converted with in days x+1..x+w."""

@@ -48,7 +48,9 @@ def run(
 
 
 @app.command()
-def ui(profile: Profile = None, source: Source = None, data: Data = None, mapping: Mapping = None, out: Out = None) -> None:
+def ui(
+    profile: Profile = None, source: Source = None, data: Data = None, mapping: Mapping = None, out: Out = None
+) -> None:
     """Open the Dagster and MLflow pages on what the last run left (Ctrl-C ends both)."""
     _settle(profile=profile, source=source, data=data, mapping=mapping, out=out)
     with _plain_errors():

@@ -18,7 +18,7 @@ raw_logs_job = dg.define_asset_job(
 snapshot_day_job = dg.define_asset_job(
     "snapshot_day",
     selection=dg.AssetSelection.assets(*NODES),
-    description="Everything behind the raw tables for one snapshot day; models are reused where a usable version exists.",
+    description="Everything behind the raw tables for one snapshot day.",
 )
 
 defs = dg.Definitions(

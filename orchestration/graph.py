@@ -40,8 +40,12 @@ NODES: dict[str, Node] = {
         Node("user_contexts", "daily", "contexts", _STREAM, ("contexts", "llm.base_model", "llm.max_prompt_tokens")),
         Node("training_examples", "model", "contexts", _STREAM, ("contexts", "catalogue", "timeline")),
         Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed")),
-        Node("past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "ranker", "seed")),
-        Node("advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")),
+        Node(
+            "past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "ranker", "seed")
+        ),
+        Node(
+            "advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")
+        ),
         Node(
             "control_predictions",
             "daily",
@@ -56,7 +60,14 @@ NODES: dict[str, Node] = {
             "evaluation",
             "daily",
             "evaluation",
-            ("control_predictions", "advertiser_predictions", "candidate_sets", "retrieval_model", "ranker", *RAW_TABLES),
+            (
+                "control_predictions",
+                "advertiser_predictions",
+                "candidate_sets",
+                "retrieval_model",
+                "ranker",
+                *RAW_TABLES,
+            ),
             ("evaluation", "timeline", "seed"),
         ),
         Node("report", "daily", "evaluation", ("evaluation",), ()),

@@ -43,7 +43,9 @@ def update(workspace: Workspace, window: Window, report: IngestReport, seconds: 
 def volumes(workspace: Workspace, table: str) -> pd.DataFrame:
     """Columns day (ISO), rows, quarantined of one table, oldest first."""
     days = read(workspace)["tables"].get(table, {})
-    return pd.DataFrame([{"day": day, **counts} for day, counts in sorted(days.items())], columns=["day", "rows", "quarantined"])
+    return pd.DataFrame(
+        [{"day": day, **counts} for day, counts in sorted(days.items())], columns=["day", "rows", "quarantined"]
+    )
 
 
 def examples(workspace: Workspace, table: str) -> list[dict[str, Any]]:

@@ -32,9 +32,7 @@ def load_llm(stage: Stage) -> LLMPredictor:
     from ml.llm.predictor import LLMPredictor
 
     directory = stage.input("advertiser_llm")
-    return LLMPredictor.load(
-        directory, base_model(stage), model_version=directory.name, settings=stage.settings.llm
-    )
+    return LLMPredictor.load(directory, base_model(stage), model_version=directory.name, settings=stage.settings.llm)
 
 
 def beats_popularity(metrics: dict[str, float]) -> bool:

@@ -20,7 +20,9 @@ def recipe(workspace: Workspace, asset: str) -> str:
     """Fingerprint of how a model asset is made: code, settings, source, and the recipes it builds on."""
     node = NODES[asset]
     below = {up: recipe(workspace, up) for up in node.upstream if up in NODES and NODES[up].kind == "model"}
-    return fingerprint_of([asset, node.code_version, _sections(workspace, node.settings), _origin(workspace), below])[:8]
+    return fingerprint_of([asset, node.code_version, _sections(workspace, node.settings), _origin(workspace), below])[
+        :8
+    ]
 
 
 def model_version(workspace: Workspace, asset: str, day: date) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 
 from orchestration import ingested, plan
@@ -77,10 +78,9 @@ def _scored(stage: Stage) -> dict[str, int]:
 
 def _checks(stage: Stage) -> list[dict[str, Any]]:
     """Newest evaluation of every check, as Dagster knows it."""
-    storage = stage.context.instance.event_log_storage
-    graph = stage.context.repository_def.asset_graph
-    import dagster as dg
+    from orchestration.definitions import defs
 
+    storage, graph = stage.context.instance.event_log_storage, defs.resolve_asset_graph()
     assets = [dg.AssetKey(name) for name in (*RAW_TABLES, *NODES)]
     keys = sorted(graph.get_check_keys_for_assets(set(assets)), key=str)
     records = storage.get_latest_asset_check_execution_by_key(keys)
@@ -113,8 +113,8 @@ def notes(stage: Stage) -> list[str]:
             "This log has purchases but no impressions: the ranker trains and is tested on sampled negatives, "
             f"{settings.ranker.negatives} a purchase, so its probabilities are relative to that sample; "
             "log loss, normalized entropy and ECE mean nothing here and read n/a.",
-            f"Users need {settings.predictions.min_conversions} known purchases to be scored; targets outside the catalogue "
-            f"(brands with {settings.catalogue.min_users} users or more) count as misses.",
+            f"Users need {settings.predictions.min_conversions} known purchases to be scored; targets outside the "
+            f"catalogue (brands with {settings.catalogue.min_users} users or more) count as misses.",
         ]
     if settings.predictions.max_users:
         eligible = _manifest(stage, "advertiser_predictions")["metrics"]["eligible_users"]

@@ -7,7 +7,9 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +51,7 @@ def run_command() -> None:
             day = run_everything(workspace, defs, instance)
         except RunFailed as failure:
             raise RunStopped(f"{failure}\n  nothing downstream was run; `make ui` shows the failed run") from None
-    report = workspace.root / "reports" / day.isoformat()
+    report = workspace.table("report", day)
     if (report / "report.json").exists():
         _print_results(console, report)
     else:
@@ -60,13 +62,17 @@ def run_command() -> None:
 def _print_results(console: Console, report: Path) -> None:
     from ml.report.summary import summary_rows, verdicts
 
-    results = json.loads((report / "report.json").read_text())
-    rows = summary_rows(results)
-    table = Table(*rows[0], title=f"Results as of {results['as_of']}", title_justify="left")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print()
-    console.print(table)
+    stored = json.loads((report / "report.json").read_text())
+    results = {key: value for key, value in stored.items() if key not in ("report_version", "verdicts")}
+    console.print(f"\n[bold]Results as of {results['as_of']}[/bold]  (95 % intervals over users)")
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for row in summary_rows(results):
+        parts.setdefault(row["part"], []).append(row)
+    for part, rows in parts.items():
+        table = Table(part, *rows[0]["measures"], box=SIMPLE, title_justify="left")
+        for row in rows:
+            table.add_row(row["arm"], *row["measures"].values())
+        console.print(table)
     for verdict in verdicts(results):
-        console.print(f"• {verdict}")
+        console.print(f"  {verdict}", highlight=False)
     console.print(f"\nReport: [bold]{report / 'report.html'}[/bold]")

@@ -86,9 +86,7 @@ def finished(
     return manifest is not None and checks_passed(instance, definitions, [asset])
 
 
-def raw_finished(
-    workspace: Workspace, instance: dg.DagsterInstance, definitions: dg.Definitions, days: Window
-) -> bool:
+def raw_finished(workspace: Workspace, instance: dg.DagsterInstance, definitions: dg.Definitions, days: Window) -> bool:
     """Are all days ingested from what the source delivers now, and were the checks passed?"""
     expected = workspace.source.fingerprint()
     done = {day for day, fp in plan.ingested(workspace).items() if fp == expected}
@@ -129,7 +127,9 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(filters=open_runs):
         pid = run.tags.get(PID_TAG)
         if pid and not psutil.pid_exists(int(pid)):
-            instance.report_run_canceled(run, message="The process of this run was killed; `make run` resumed its work.")
+            instance.report_run_canceled(
+                run, message="The process of this run was killed; `make run` resumed its work."
+            )
 
 
 def _execute(

@@ -34,7 +34,7 @@ PRESETS = Path(__file__).parent / "presets"
 class CatalogueSettings(BaseModel):
     """Which advertisers can be predicted."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     min_users: int = Field(0, ge=0)
     """Users that must have converted with an advertiser before it enters the catalogue."""
@@ -43,7 +43,7 @@ class CatalogueSettings(BaseModel):
 class PredictionSettings(BaseModel):
     """Batch inference."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     top_k: int = Field(20, ge=1)
     """Advertisers kept per user."""
@@ -60,7 +60,7 @@ class PredictionSettings(BaseModel):
 class CheckSettings(BaseModel):
     """Thresholds of the data checks."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     max_quarantined_share: float = Field(0.02, ge=0, le=1)
     """Share of a table's rows on a day that may break the contract before the day is stopped."""
@@ -79,7 +79,7 @@ class CheckSettings(BaseModel):
 class InterfaceSettings(BaseModel):
     """Where the two web pages are served; links between Dagster and MLflow use these."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
     """Address both bind to."""
@@ -100,7 +100,9 @@ class InterfaceSettings(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix="ADPRIOR_", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="ADPRIOR_", env_nested_delimiter="__", extra="forbid", use_attribute_docstrings=True
+    )
 
     profile: Literal["tiny", "small", "full"] = "small"
     """Size of everything: tiny (seconds, random LLM), small (minutes, 2 cores), full (a GPU)."""

@@ -1,6 +1,6 @@
 """Writes `adprior.yaml`: every field with its meaning, type and default, all commented out.
 
-    adprior settings > adprior.yaml
+adprior settings > adprior.yaml
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from orchestration.settings import Settings
 
 HEADER = """\
 # Adprior's settings. Every field is optional and shown with its default (profile `small`, source `world`):
-# remove the "# " of a field and of the section above it to change it. A value comes from the first of these that names it:
-# command line, environment (ADPRIOR_LLM__EPOCHS=2), this file, the preset of the source
+# remove the "# " of a field and of the section above it to change it. A value comes from the first of these that
+# names it: command line, environment (ADPRIOR_LLM__EPOCHS=2), this file, the preset of the source
 # (orchestration/presets/source-*.yaml), the preset of the profile (orchestration/presets/), the default here.
 # Unknown fields and impossible values are refused with a message. `adprior settings --values` shows what is in force.
 """
@@ -52,8 +52,16 @@ def _value(default: Any) -> str:
     if isinstance(default, tuple):
         default = list(default)
     if default is None or isinstance(default, bool | int | float):
-        return {None: "null", True: "true", False: "false"}.get(default, repr(default)) if not _number(default) else repr(default)
-    return yaml.safe_dump(default if isinstance(default, str | list | dict) else str(default), default_flow_style=True).strip().removesuffix("\n...")
+        return (
+            {None: "null", True: "true", False: "false"}.get(default, repr(default))
+            if not _number(default)
+            else repr(default)
+        )
+    return (
+        yaml.safe_dump(default if isinstance(default, str | list | dict) else str(default), default_flow_style=True)
+        .strip()
+        .removesuffix("\n...")
+    )
 
 
 def _number(value: Any) -> bool:

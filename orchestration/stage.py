@@ -188,4 +188,3 @@ def newest_closed_day(workspace: Workspace) -> date:
     if not days:
         raise BadInput("no raw logs yet", where=str(workspace.lake.root), remedy="materialize the raw tables first")
     return Timeline.newest_closed(days[-1], workspace.settings.timeline).as_of
-

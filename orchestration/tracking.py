@@ -55,13 +55,14 @@ class TrackedRun:
     def dataset(self, stage: Stage, asset: str, rows: int) -> None:
         """Log which published table a model was trained on, by its fingerprint."""
         import mlflow
-
         from mlflow.data.dataset_source_registry import resolve_dataset_source
         from mlflow.data.meta_dataset import MetaDataset
 
         directory = stage.input(asset)
         digest = stage.workspace.manifest(directory)["fingerprint"]
-        mlflow.log_input(MetaDataset(resolve_dataset_source(str(directory)), name=asset, digest=digest[-8:]), "training")
+        mlflow.log_input(
+            MetaDataset(resolve_dataset_source(str(directory)), name=asset, digest=digest[-8:]), "training"
+        )
         mlflow.set_tags({"adprior.dataset": f"{asset} {digest}", "adprior.dataset_rows": str(rows)})
 
     def artifacts(self, path: Path, to: str | None = None) -> None:
@@ -69,7 +70,9 @@ class TrackedRun:
 
         (mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact)(str(path), to)
 
-    def register(self, name: str, directory: Path, *, loader: str, champion: bool, config: Mapping[str, Any] | None = None) -> str:
+    def register(
+        self, name: str, directory: Path, *, loader: str, champion: bool, config: Mapping[str, Any] | None = None
+    ) -> str:
         """Register a checkpoint directory as a new version of model `name`.
 
         The directory itself is the artifact, behind a loader in orchestration/model_loaders:
@@ -127,15 +130,16 @@ class MLflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         found = client.get_experiment_by_name(experiment)
         experiment_id = found.experiment_id if found else client.create_experiment(experiment, self.artifact_root)
         run_id = stage.context.run.run_id
+        run_url = f"{self.dagster_url}/runs/{run_id}"
         tags = {
             "dagster.run_id": run_id,
             "dagster.asset": stage.asset,
             "dagster.partition": stage.day.isoformat(),
-            "dagster.url": f"{self.dagster_url}/runs/{run_id}",
+            "dagster.url": run_url,
             "adprior.profile": stage.settings.profile,
             "adprior.source": stage.settings.source,
             "adprior.input_fingerprint": stage.fingerprint,
-            "mlflow.note.content": f"Asset `{stage.asset}` for {stage.day}: [Dagster run]({self.dagster_url}/runs/{run_id})",
+            "mlflow.note.content": f"Asset `{stage.asset}` for {stage.day}: [Dagster run]({run_url})",
         }
         with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=tags) as run:
             yield TrackedRun(client, run.info.run_id, experiment_id, self.mlflow_url)

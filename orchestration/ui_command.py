@@ -39,7 +39,9 @@ def ui_command() -> None:
     try:
         for name, address in (("dagster", f"{ui.dagster_url}/server_info"), ("mlflow", f"{ui.mlflow_url}/health")):
             _wait(running[name], name, address, Path(logs[name].name))
-        console.print(f"Dagster  [bold]{ui.dagster_url}[/bold]\nMLflow   [bold]{ui.mlflow_url}[/bold]\nCtrl-C ends both.")
+        console.print(
+            f"Dagster  [bold]{ui.dagster_url}[/bold]\nMLflow   [bold]{ui.mlflow_url}[/bold]\nCtrl-C ends both."
+        )
         while all(process.poll() is None for process in running.values()):
             time.sleep(1)
         raise BadInput("a page stopped by itself", where=str(home), remedy="read dagster.log and mlflow.log there")
@@ -77,7 +79,9 @@ def _wait(process: subprocess.Popen[bytes], name: str, address: str, log: Path) 
     for _ in range(180):
         if process.poll() is not None:
             tail = "\n".join(log.read_text().splitlines()[-5:])
-            raise BadInput(f"the {name} page did not start:\n{tail}", where=str(log), remedy="is its port taken? set ui.*_port")
+            raise BadInput(
+                f"the {name} page did not start:\n{tail}", where=str(log), remedy="is its port taken? set ui.*_port"
+            )
         try:
             urllib.request.urlopen(address, timeout=2)
             return

@@ -5,7 +5,7 @@
         lake/          validated raw tables, see ml/lake.py       quarantine/   rows that broke the contract
         tables/<asset>/<day>/                                     published once a snapshot day
         models/<asset>/<day>-<recipe>/                            published once a training
-        reports/<day>/ dagster/
+        dagster/                                                  DAGSTER_HOME
 
 A published directory is complete (its manifest is written last) and never changes.
 """
@@ -78,5 +78,7 @@ class Workspace:
         """
         manifest = read_manifest(directory)
         if manifest is None:
-            raise BadInput("not published yet", where=str(directory), remedy="materialize the asset upstream of it first")
+            raise BadInput(
+                "not published yet", where=str(directory), remedy="materialize the asset upstream of it first"
+            )
         return manifest

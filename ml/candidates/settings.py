@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class CandidateSettings(BaseModel):
     """Size and mix of a candidate set, and the conventional generator's recipe."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     budget: int = Field(100, ge=1)
     """Ads in a user's candidate set."""

@@ -90,7 +90,7 @@ def render_prompts(contexts: UserContexts, count_tokens: Callable[[Sequence[str]
         longest = int(of_profile.max())
         raise BadInput(
             f"a profile line has {longest} tokens, the whole prompt may have {budget}",
-            where="contexts.max_prompt_tokens",
+            where="llm.max_prompt_tokens",
             remedy=f"set it to {longest} at least, better several times that",
         )
     first, ends = first_kept(of_event, contexts.offsets, of_profile, budget), contexts.offsets[1:]

@@ -33,7 +33,7 @@ DETECTABLE = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.80)
 class EvaluationSettings(BaseModel):
     """How finely uncertainty is measured."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     resamples: int = Field(default=1000, ge=100)
     """Draws of users for recall and retrieval."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class LLMSettings(BaseModel):
     """What is fine-tuned, on how much, how fast, and where."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     base_model: str = Field(default="smollm2-135m", min_length=1)
     """`smollm2-135m`, `tiny` (random weights, for tests), a Hugging Face id or a local directory."""

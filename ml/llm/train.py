@@ -27,8 +27,8 @@ from ml.llm.batches import Layout, training_batches
 from ml.llm.head import AdvertiserHead, log_popularity
 from ml.llm.lora import add_adapters, merge, trainable
 from ml.llm.optimizer import MasterAdamW
-from ml.llm.probe_prompts import PROMPTS, save_probe
 from ml.llm.probe import Compute, choose_compute, use_threads
+from ml.llm.probe_prompts import PROMPTS, save_probe
 from ml.llm.reading import advertiser_lines, embed_lines, read_batch, read_layout
 from ml.llm.sample import Sample, draw_sample
 from ml.llm.settings import LLMSettings

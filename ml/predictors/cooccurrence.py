@@ -32,7 +32,7 @@ from ml.predictors.predictions import from_probabilities
 class CooccurrenceSettings(BaseModel):
     """What EASE is fitted with, and what chooses its regularisation."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     regularisations: tuple[float, ...] = Field(default=(10.0, 100.0, 500.0), min_length=1)
     """Values of lambda to choose from on held-out users; a single one is taken as given. Larger for more users."""

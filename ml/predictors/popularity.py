@@ -27,7 +27,7 @@ USERS_AT_ONCE = 4096
 class PopularitySettings(BaseModel):
     """How fast popularity forgets."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     half_life_days: float = Field(default=14.0, gt=0)
     """Days after which a conversion counts half; months for sparse purchase logs."""

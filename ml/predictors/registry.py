@@ -15,7 +15,7 @@ from ml.predictors.repeat_last import RepeatLast, RepeatLastSettings
 class BaselineSettings(BaseModel):
     """Settings of the sources that train in seconds, on all training users."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     popularity: PopularitySettings = Field(default_factory=PopularitySettings)
     """What everybody converts with lately."""

@@ -37,7 +37,7 @@ PRIOR_TARGETS = 5.0
 class RepeatLastSettings(BaseModel):
     """How fast a user's own past fades."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     half_life_days: float = Field(default=14.0, gt=0)
     """Days between two conversions of a user for the older one to weigh half; a year for sparse purchase logs."""

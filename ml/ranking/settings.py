@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class RankerSettings(BaseModel):
     """Rows, trees and stopping. Every arm of a comparison uses the same settings."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     negatives: int = Field(20, ge=1)
     """Ads sampled as not converted per conversion, for logs without impressions."""

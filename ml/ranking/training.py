@@ -64,5 +64,6 @@ def train_arms(
         rankers[arm] = train_ranker(features, rows, settings, seed=seed)
         rankers[arm].save(directory / arm)
         progress(done, len(frames), "arms")
-    by_split = rows.groupby("split")["label"]
-    return TrainedArms(rankers, by_split.size().to_dict(), by_split.sum().to_dict())
+    labels = {str(split): part["label"] for split, part in rows.groupby("split")}
+    sizes = {split: len(label) for split, label in labels.items()}
+    return TrainedArms(rankers, sizes, {split: int(label.sum()) for split, label in labels.items()})

@@ -62,7 +62,8 @@ def validate(
             bad_rows += [row for row in bad if row not in bad_rows]
     message = "; ".join(failures) if failures else f"{what}: {len(rows)} expectations hold over {len(frame):,} rows"
     shown = [name for name in frame.columns if name not in private]
-    return Outcome(not failures, message, rows, frame.loc[bad_rows[:5], shown].astype(str).to_dict("records"))
+    examples = [{str(k): str(v) for k, v in row.items()} for row in frame.loc[bad_rows[:5], shown].to_dict("records")]
+    return Outcome(not failures, message, rows, examples)
 
 
 def _sentence(row: dict[str, Any], result: Any) -> str:

@@ -16,7 +16,7 @@ from ml.timeline import Window
 class WorldSettings(BaseModel):
     """How big the world is and how its people behave."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
     first_day: date = date(2026, 3, 1)
     """First day of logs (UTC)."""

@@ -3,7 +3,17 @@
 import subprocess
 import sys
 
-HEAVY = ("torch", "transformers", "peft", "mlflow", "xgboost", "great_expectations", "sklearn", "implicit", "matplotlib")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "mlflow",
+    "xgboost",
+    "great_expectations",
+    "sklearn",
+    "implicit",
+    "matplotlib",
+)
 CODE = f"""
 import sys, time
 import dagster

@@ -1,6 +1,6 @@
 """The asset graph as text: a change of it is a reviewable diff of graph.json.
 
-    python -m tests.graph.test_graph_snapshot    # writes graph.json anew
+python -m tests.graph.test_graph_snapshot    # writes graph.json anew
 """
 
 import json
@@ -37,7 +37,9 @@ def graph() -> dict[str, Any]:
 
 
 def test_graph_is_as_reviewed():
-    assert graph() == json.loads(SNAPSHOT.read_text()), "if the change is meant: python -m tests.graph.test_graph_snapshot"
+    assert graph() == json.loads(SNAPSHOT.read_text()), (
+        "if the change is meant: python -m tests.graph.test_graph_snapshot"
+    )
 
 
 def test_every_asset_is_described_and_owned():

@@ -20,12 +20,18 @@ def test_ml_does_not_read_the_environment():
         for path in (ROOT / "ml").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "putenv"})
-        or (isinstance(node, ast.ImportFrom) and node.module == "os" and {a.name for a in node.names} & {"environ", "getenv"})
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and {a.name for a in node.names} & {"environ", "getenv"}
+        )
     ]
     assert not offenders
 
 
 def test_asset_files_do_not_postpone_annotations():
     """`from __future__ import annotations` breaks Dagster's context annotations."""
-    offenders = [p.name for p in (ROOT / "assets").glob("*.py") if "from __future__ import annotations" in p.read_text()]
+    offenders = [
+        p.name for p in (ROOT / "assets").glob("*.py") if "from __future__ import annotations" in p.read_text()
+    ]
     assert not offenders

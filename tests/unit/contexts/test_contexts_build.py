@@ -42,7 +42,7 @@ def world(*, activity=(), conversions=(), users=()) -> Frames:
 
 
 def act(n: int, day: int, kind: str, **fields) -> dict:
-    return {"event_id": f"e{n}", "user_id": "u", "event_time": at(day), "kind": kind, **fields}
+    return {"event_id": f"e{n}", "user_id": "u", "event_time": at(day), "kind": kind} | fields
 
 
 def conv(n: int, day: int, advertiser: str = "nike", **fields) -> dict:
@@ -129,9 +129,9 @@ def test_the_newest_word_on_consent_by_as_of_counts(changes, shown):
     assert len(contexts.events) == int(shown)
 
 
-@pytest.mark.parametrize(("day", "active"), [(10, True), (8, True), (7, False)])
-def test_active_means_an_event_in_the_last_days(day, active):
-    frames = world(activity=[act(1, day, "visit"), act(2, 2, "visit")])
+@pytest.mark.parametrize(("moment", "active"), [(at(10, 23), True), (at(8, 0), True), (at(7, 23), False)])
+def test_active_means_an_event_in_the_last_days(moment, active):
+    frames = world(activity=[act(1, moment.day, "visit", event_time=moment), act(2, 2, "visit")])
     contexts = built(frames, active_days=3)
     assert len(contexts.events) == (2 if active else 0)  # all of the history, or nothing
 

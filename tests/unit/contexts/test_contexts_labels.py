@@ -88,7 +88,7 @@ def test_labels_without_a_context_are_an_error_not_new():
 def test_targets_and_dropped_targets_are_all_conversions(seed, min_users):
     frames = frames_of(seed)
     with temporary_lake(frames) as lake:
-        examples = build_training_examples(lake, TIMELINE, ContextSettings(), min_users=min_users)
+        examples = build_training_examples(lake, TIMELINE, ContextSettings(active_days=1), min_users=min_users)
     assert set(examples.targets["advertiser_id"]) <= set(examples.catalogue["advertiser_id"])
     assert (examples.catalogue["users"] >= min_users).all()
     conversions = examples.contexts.conversions()

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from llm_worlds import TINY, last_search_world
+from llm_worlds import TINY, Trained, last_search_world
 
-from ml.contexts.stream import TrainingExamples
 from ml.llm.base_model import fetch_base_model
 from ml.llm.predictor import LLMPredictor
-from ml.llm.train import TrainingResult, train
+from ml.llm.train import train
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fetch_base_model("tiny", tmp_path_factory.mktemp("base_models"))
-
-
-@dataclass(frozen=True)
-class Trained:
-    examples: TrainingExamples
-    checkpoint: Path
-    result: TrainingResult
-    predictor: LLMPredictor
 
 
 @pytest.fixture(scope="session")

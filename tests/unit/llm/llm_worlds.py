@@ -6,13 +6,17 @@ of the phrase searched last, so popularity knows nothing and a reader of the pro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ml.contexts.stream import TrainingExamples, UserContexts
+from ml.llm.predictor import LLMPredictor
 from ml.llm.settings import LLMSettings
+from ml.llm.train import TrainingResult
 
 AS_OF = date(2026, 3, 1)
 PHRASES = ["red shoes", "big loan", "fly home", "dog bed", "oak desk", "new phone", "yoga mat", "face cream"]
@@ -35,6 +39,16 @@ TINY = LLMSettings(
     save_every=5,
 )
 """Settings under which every code path runs in seconds."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model trained on the last-search world, see conftest."""
+
+    examples: TrainingExamples
+    checkpoint: Path
+    result: TrainingResult
+    predictor: LLMPredictor
 
 
 def catalogue(n: int = len(NAMES)) -> pd.DataFrame:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from llm_worlds import TINY
-from tests.contracts.predictor_contract import PredictorContract
 
 from ml.llm.predictor import LLMPredictor
+from tests.contracts.predictor_contract import PredictorContract
 
 SETTINGS = TINY.model_copy(update={"train_tokens": 5_000, "max_prompt_tokens": 96, "batch_tokens": 512})
 

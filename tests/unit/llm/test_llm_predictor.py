@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from llm_worlds import PHRASES, TINY, catalogue, last_search_world
+from llm_worlds import PHRASES, TINY, Trained, catalogue, last_search_world
 
 from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
@@ -23,7 +23,7 @@ CONTEXTS = last_search_world(24, seed=11, events=7).contexts
 SCORE_ELSEWHERE = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from llm_worlds import TINY, last_search_world
+from llm_worlds import TINY, Trained, last_search_world
 from ml.llm.predictor import LLMPredictor
 contexts = last_search_world(24, seed=11, events=7).contexts
 predictor = LLMPredictor.load(Path(sys.argv[2]), Path(sys.argv[3]), model_version="v1", settings=TINY)
@@ -31,7 +31,7 @@ predictor.predict(contexts, 8).to_parquet(sys.argv[4])
 """
 
 
-def test_a_new_process_gives_equal_scores(trained, tiny_base: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_new_process_gives_equal_scores(trained: Trained, tiny_base: Path, tmp_path: Path) -> None:
     here, out = trained.predictor.predict(CONTEXTS, 8), tmp_path / "there.parquet"
     arguments = [str(Path(__file__).parent), str(trained.checkpoint), str(tiny_base), str(out)]
     subprocess.run([sys.executable, "-c", SCORE_ELSEWHERE, *arguments], check=True)
@@ -40,7 +40,7 @@ def test_a_new_process_gives_equal_scores(trained, tiny_base: Path, tmp_path: Pa
     np.testing.assert_allclose(there["probability"], here["probability"], rtol=1e-6)
 
 
-def test_what_is_loaded_is_what_was_trained(trained, tiny_base: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_loaded_is_what_was_trained(trained: Trained, tiny_base: Path) -> None:
     """The merged model scores the validation users as the model in training did (the PEFT trap)."""
     from ml.llm.sample import draw_sample
     from ml.llm.tokens import LineTokenizer
@@ -57,7 +57,7 @@ def test_what_is_loaded_is_what_was_trained(trained, tiny_base: Path) -> None:  
     )
 
 
-def test_it_forecasts_the_advertiser_of_the_last_search(trained) -> None:  # type: ignore[no-untyped-def]
+def test_it_forecasts_the_advertiser_of_the_last_search(trained: Trained) -> None:
     contexts = CONTEXTS.take(np.arange(24))
     searches = np.random.default_rng(0).integers(len(PHRASES), size=24)
     last = contexts.offsets[1:] - 1
@@ -69,7 +69,7 @@ def test_it_forecasts_the_advertiser_of_the_last_search(trained) -> None:  # typ
     assert hits.mean() > 0.6
 
 
-def test_predictions_are_sound(trained) -> None:  # type: ignore[no-untyped-def]
+def test_predictions_are_sound(trained: Trained) -> None:
     table = trained.predictor.predict(CONTEXTS, 20)
     assert violations(table, set(trained.examples.catalogue["advertiser_id"])) == []
     assert len(table) == 24 * 8
@@ -79,7 +79,7 @@ def test_predictions_are_sound(trained) -> None:  # type: ignore[no-untyped-def]
     assert trained.predictor.known_until == trained.examples.contexts.as_of
 
 
-def test_alone_as_in_company(trained) -> None:  # type: ignore[no-untyped-def]
+def test_alone_as_in_company(trained: Trained) -> None:
     mixed = ragged(CONTEXTS)
     together = trained.predictor.hidden_states(mixed)
     for user in range(len(mixed)):
@@ -87,7 +87,7 @@ def test_alone_as_in_company(trained) -> None:  # type: ignore[no-untyped-def]
         np.testing.assert_allclose(alone[0], together[user], atol=1e-4)
 
 
-def test_later_events_change_nothing_read_earlier(trained) -> None:  # type: ignore[no-untyped-def]
+def test_later_events_change_nothing_read_earlier(trained: Trained) -> None:
     user, position = np.repeat(np.arange(24), 4), np.tile([0, 1, 3, 5], 24)
     before = trained.predictor.hidden_states_at(CONTEXTS, user, position)
     scrambled = CONTEXTS.take(np.arange(24))
@@ -99,7 +99,7 @@ def test_later_events_change_nothing_read_earlier(trained) -> None:  # type: ign
     assert np.abs(trained.predictor.hidden_states(scrambled) - trained.predictor.hidden_states(CONTEXTS)).max() > 0.1
 
 
-def test_past_snapshots_out_of_one_pass(trained) -> None:  # type: ignore[no-untyped-def]
+def test_past_snapshots_out_of_one_pass(trained: Trained) -> None:
     """Positions of one stream read as the contexts of those days, truncated ones too."""
     for budget in (60, 1000):
         settings = TINY.model_copy(update={"max_prompt_tokens": budget})
@@ -115,7 +115,7 @@ def test_past_snapshots_out_of_one_pass(trained) -> None:  # type: ignore[no-unt
             np.testing.assert_allclose(predictor.hidden_states(snapshot)[0], at[row], atol=1e-4)
 
 
-def test_an_advertiser_never_trained_on_gets_a_sensible_probability(trained) -> None:  # type: ignore[no-untyped-def]
+def test_an_advertiser_never_trained_on_gets_a_sensible_probability(trained: Trained) -> None:
     newcomer = pd.DataFrame({"advertiser_id": ["new"], "name": ["Belim Two"], "vertical": ["bank"]})
     wider = pd.concat([newcomer, catalogue().iloc[::-1]], ignore_index=True)
     predictor = trained.predictor.with_catalogue(wider)
@@ -130,7 +130,7 @@ def test_an_advertiser_never_trained_on_gets_a_sensible_probability(trained) -> 
         predictor.with_catalogue(wider.iloc[:0])
 
 
-def test_another_base_model_is_refused(trained, tiny_base: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_another_base_model_is_refused(trained: Trained, tiny_base: Path, tmp_path: Path) -> None:
     import torch
 
     other = tmp_path / "other"
@@ -143,7 +143,7 @@ def test_another_base_model_is_refused(trained, tiny_base: Path, tmp_path: Path)
         LLMPredictor.load(trained.checkpoint, other, model_version="v1", settings=TINY)
 
 
-def test_half_a_checkpoint_is_refused(trained, tiny_base: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_half_a_checkpoint_is_refused(trained: Trained, tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(trained.checkpoint, tmp_path / "half", ignore=shutil.ignore_patterns("config.json"))
     with pytest.raises(BadInput, match="no complete LLM checkpoint"):
         LLMPredictor.load(tmp_path / "half", tiny_base, model_version="v1", settings=TINY)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llm_worlds import TINY, last_search_world
+from llm_worlds import TINY, Trained, last_search_world
 
 from ml.artifacts import sha256
 from ml.contexts.stream import TrainingExamples
@@ -28,7 +28,7 @@ def hashes(work: Path) -> list[str]:
     return [sha256(work / name) for name in [*MADE_OF, "config.json", "catalogue.parquet"]]
 
 
-def test_it_learns_who_is_bought_after_which_search(trained) -> None:  # type: ignore[no-untyped-def]
+def test_it_learns_who_is_bought_after_which_search(trained: Trained) -> None:
     metrics = trained.result.metrics
     assert metrics["validation_loss_end"] < 0.6 * metrics["validation_loss_start"]
     assert metrics["validation_recall@1"] > 2 * metrics["popularity_recall@1"]
@@ -36,7 +36,7 @@ def test_it_learns_who_is_bought_after_which_search(trained) -> None:  # type: i
     assert metrics["popularity_recall@10"] == 1.0, "ten of eight advertisers are all"
 
 
-def test_the_loss_curve_tells_steps_tokens_loss_and_gradient(trained) -> None:  # type: ignore[no-untyped-def]
+def test_the_loss_curve_tells_steps_tokens_loss_and_gradient(trained: Trained) -> None:
     curve, counts = trained.result.loss_curve, trained.result.counts
     assert curve[0] == {"step": 0, "tokens": 0, "validation_loss": curve[0]["validation_loss"]}
     assert sum("validation_loss" in entry for entry in curve) == TINY.validation_points
@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_base: Path, tmp_path: Path)
     assert not (tmp_path / "killed" / "training_state.pt").exists()
 
 
-def test_a_finished_run_is_not_run_again(trained, tiny_base: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_finished_run_is_not_run_again(trained: Trained, tiny_base: Path) -> None:
     def never(entry: LogEntry) -> None:
         raise AssertionError(entry)
 
@@ -95,7 +95,7 @@ def test_bfloat16_learns_too(tiny_base: Path, tmp_path: Path) -> None:
     assert metrics["validation_recall@1"] > 2 * metrics["popularity_recall@1"]
 
 
-def test_only_the_top_layers_are_adapted(trained) -> None:  # type: ignore[no-untyped-def]
+def test_only_the_top_layers_are_adapted(trained: Trained) -> None:
     from safetensors import safe_open
 
     with safe_open(trained.checkpoint / "adapter" / "adapter_model.safetensors", "np") as file:

@@ -220,3 +220,16 @@ def test_rows_keep_order_and_index_and_a_missing_column_is_named(tmp_path):
     pd.testing.assert_frame_equal(build_features(lake, shuffled), build_features(lake, rows).loc[shuffled.index])
     with pytest.raises(BadInput, match="surface"):
         build_features(lake, rows.drop(columns="surface"))
+
+
+def test_a_profile_changes_on_the_day_after_it_was_known_and_never_back(tmp_path):
+    """Three versions: the second known at midnight of Jan 5; the third delivered on Jan 8 but older than the second."""
+    jan = [date(2024, 1, day) for day in range(1, 12)]
+    users = pd.DataFrame({"user_id": "u", "age_bucket": None, "gender": None, "consent": True}, index=range(3))
+    users = users.assign(region=["old", "new", "late"], _day=[jan[0], jan[3], jan[7]])
+    users["updated_at"] = pd.to_datetime(["2024-01-01 09:00", "2024-01-05 00:00", "2024-01-04 23:59"])
+    lake = write_lake({"users": users}, tmp_path)
+    rows = pd.DataFrame({"user_id": "u", "ad_id": "x", "advertiser_id": "a", "day": jan, "surface": None})
+    codes = build_features(lake, rows)["region_code"].tolist()
+    old, new = feature_code("old"), feature_code("new")
+    assert codes == [0.0, *[old] * 4, *[new] * 6]
