@@ -72,6 +72,7 @@ class Lake:
             where = f"date <= DATE '{as_of}' AND {known} < TIMESTAMP '{end_of(as_of)}'"
         newest = ""
         if table.kind == "register":
-            order = "updated_at DESC, date DESC" if "updated_at" in table.column_names else "date DESC"
+            # Of two rows of one moment, the one without consent counts.
+            order = "updated_at DESC, date DESC, consent" if table.name == "users" else "date DESC"
             newest = f"QUALIFY row_number() OVER (PARTITION BY {table.key} ORDER BY {order}) = 1"
         return f"SELECT {columns} FROM {files} WHERE {where} {newest}"

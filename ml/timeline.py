@@ -132,11 +132,13 @@ class Timeline:
                 event the predictor reads before it; NaT if it reads none).
         """
         cutoff = self.predictor_cutoff
+        _reject(targets, targets[["known_at", "event_time"]].isna().any(axis=1), "label without a time")
         _reject(targets, targets["known_at"] >= end_of(cutoff), f"label known after {cutoff}")
         _reject(targets, targets["visible_until"] >= targets["event_time"], "history reaches into the label")
 
     def check_contexts(self, events: pd.DataFrame) -> None:
         """No event in a context of `as_of` that was not known by its end (`time` = when it was known)."""
+        _reject(events, events["time"].isna(), "event without a time")
         _reject(events, events["time"] >= end_of(self.as_of), f"event known after {self.as_of}")
 
     def check_ranker_rows(self, rows: pd.DataFrame, *, model_known_until: date) -> None:
@@ -147,7 +149,9 @@ class Timeline:
                 `label_closes` (date by whose end its label is final) and `prior_day` (date or null).
             model_known_until: last day of labels the predictor behind the priors has seen.
         """
-        for split, window in (("train", self.ranker), ("calibration", self.calibration)):
+        windows = {"train": self.ranker, "calibration": self.calibration}
+        _reject(rows, ~rows["split"].isin(list(windows)), f"split other than {', '.join(windows)}")
+        for split, window in windows.items():
             mine = rows["split"] == split
             outside = (rows["day"] < window.first) | (rows["day"] > window.last)
             _reject(rows, mine & outside, f"{split} impression outside {window}")
@@ -160,6 +164,7 @@ class Timeline:
 
     def check_test_labels(self, labels: pd.DataFrame) -> None:
         """Test labels lie in the label window and were known by its close (`event_time`, `known_at`)."""
+        _reject(labels, labels[["event_time", "known_at"]].isna().any(axis=1), "test label without a time")
         early = labels["event_time"] < end_of(self.as_of)
         late = labels["event_time"] >= end_of(self.test.last)
         _reject(labels, early | late, f"test label outside {self.test}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import warnings
 from pathlib import Path
@@ -17,7 +16,7 @@ from ml.artifacts import write_json
 from ml.errors import AdpriorError
 from orchestration.cli import dagster_home
 from orchestration.settings import load_settings
-from orchestration.terminal import TerminalDisplay
+from orchestration.terminal import TerminalDisplay, display
 from orchestration.workspace import Workspace
 
 
@@ -33,8 +32,7 @@ def run_command() -> None:
     """
     warnings.filterwarnings("ignore")
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    for noisy in ("mlflow", "alembic", "great_expectations", "py.warnings"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     settings, console = load_settings(), Console()
     workspace = Workspace(settings)
     dagster_home(workspace.root)
@@ -48,6 +46,7 @@ def run_command() -> None:
 
     with dg.DagsterInstance.get() as instance, TerminalDisplay(console):
         try:
+            _fetch_base_model(workspace)
             day = run_everything(workspace, defs, instance)
         except RunFailed as failure:
             raise RunStopped(f"{failure}\n  nothing downstream was run; `make ui` shows the failed run") from None
@@ -57,6 +56,14 @@ def run_command() -> None:
     else:
         console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
     console.print("\nNext: [bold]make ui[/bold] opens the Dagster and MLflow pages on this state.")
+
+
+def _fetch_base_model(workspace: Workspace) -> None:
+    """Fetch it before anything runs: without network this is where to learn it, and it is no stage's time."""
+    from ml.llm.base_model import fetch_base_model
+
+    display().stage("base model")
+    fetch_base_model(workspace.settings.llm.base_model, workspace.base_models, display().progress)
 
 
 def _print_results(console: Console, report: Path) -> None:

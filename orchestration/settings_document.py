@@ -14,11 +14,12 @@ from pydantic import BaseModel
 from orchestration.settings import Settings
 
 HEADER = """\
-# Adprior's settings. Every field is optional and shown with its default (profile `small`, source `world`):
-# remove the "# " of a field and of the section above it to change it. A value comes from the first of these that
-# names it: command line, environment (ADPRIOR_LLM__EPOCHS=2), this file, the preset of the source
-# (orchestration/presets/source-*.yaml), the preset of the profile (orchestration/presets/), the default here.
-# Unknown fields and impossible values are refused with a message. `adprior settings --values` shows what is in force.
+## Adprior's settings. Every field is optional and shown with its default (profile `small`, source `world`):
+## remove the "# " before a field, and before the section above it, to change it. A value comes from the first of
+## these that names it: command line, environment (ADPRIOR_LLM__EPOCHS=2), this file, the preset of the source
+## (orchestration/presets/source-*.yaml), the preset of the profile (orchestration/presets/), the default here.
+## Unknown fields and impossible values are refused with a message. `adprior settings --values` shows what is in force.
+
 """
 
 
@@ -34,7 +35,7 @@ def _fields(model: type[BaseModel], indent: str) -> list[str]:
         about = " ".join((field.description or "").split())
         if isinstance(default, BaseModel):
             purpose = (type(default).__doc__ or "").strip().splitlines()[0]
-            lines += ["\n", *_comment(purpose, indent), f"{indent}# {name}:\n", *_fields(type(default), indent + "  ")]
+            lines += ["\n", *_comment(purpose, indent), f"# {indent}{name}:\n", *_fields(type(default), indent + "  ")]
         else:
             allowed = _allowed(model, name)
             lines += _comment(f"{about}{f' ({allowed})' if allowed else ''}", indent)
@@ -43,7 +44,7 @@ def _fields(model: type[BaseModel], indent: str) -> list[str]:
 
 
 def _comment(text: str, indent: str) -> list[str]:
-    return [f"# {indent}# {line}\n" for line in textwrap.wrap(text, 110)]
+    return [f"## {indent}{line}\n" for line in textwrap.wrap(text, 112)]
 
 
 def _value(default: Any) -> str:

@@ -36,11 +36,11 @@ class LLMSettings(BaseModel):
     """Rank of the adapters."""
     lora_alpha: float = Field(default=32, gt=0)
     """Scale of the adapters: they add alpha / rank times their product."""
-    lora_modules: tuple[str, ...] = ("q_proj", "v_proj", "o_proj")
+    lora_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     """Linear layers that get adapters, by the last part of their name."""
-    adapter_learning_rate: float = Field(default=5e-4, gt=0)
+    adapter_learning_rate: float = Field(default=2e-3, gt=0)
     """Peak AdamW step of the adapters."""
-    head_learning_rate: float = Field(default=2e-3, gt=0)
+    head_learning_rate: float = Field(default=1e-3, gt=0)
     """Peak AdamW step of the advertiser head."""
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW decay of matrices (adapters, text projection, residuals); biases and scales are left alone."""

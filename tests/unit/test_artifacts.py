@@ -88,6 +88,12 @@ def test_a_kill_before_the_rename_leaves_the_old_version_readable(tmp_path, monk
     assert visible(tmp_path) == ["model", f"model/{MANIFEST}", "model/weights"]
 
 
+def test_json_has_the_same_bytes_whatever_the_order_of_keys(tmp_path):
+    write_json(tmp_path / "one.json", {"b": 1, "a": 2})
+    write_json(tmp_path / "two.json", {"a": 2, "b": 1})
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
 def test_json_is_written_whole(tmp_path):
     path = tmp_path / "value.json"
     write_json(path, {"b": 1, "a": [1, 2]})

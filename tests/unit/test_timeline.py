@@ -134,6 +134,8 @@ def test_sound_training_targets_pass():
         {"known_at": end_of(d(40))},
         {"visible_until": datetime(2024, 1, 25, 12)},
         {"visible_until": datetime(2024, 1, 26)},
+        {"known_at": pd.NaT},
+        {"event_time": pd.NaT},
     ],
 )
 def test_unsound_training_targets_raise(changed):
@@ -146,6 +148,8 @@ def test_contexts_end_with_as_of():
     SMALL.check_contexts(pd.DataFrame({"time": [last]}))
     with pytest.raises(TimelineViolation, match="event known after"):
         SMALL.check_contexts(pd.DataFrame({"time": [last, end_of(d(52))]}))
+    with pytest.raises(TimelineViolation, match="event without a time"):
+        SMALL.check_contexts(pd.DataFrame({"time": [last, pd.NaT]}))
 
 
 def ranker_rows(**changed: Any) -> pd.DataFrame:
@@ -165,6 +169,7 @@ def test_sound_ranker_rows_pass():
         ({"day": d(42)}, "train impression outside"),
         ({"day": d(41), "split": "calibration"}, "calibration impression outside"),
         ({"day": d(46), "split": "calibration"}, "calibration impression outside"),
+        ({"split": "test"}, "split other than"),
         ({"label_closes": d(53)}, "label not closed"),
         ({"prior_day": d(33)}, "prior not older"),
         ({"prior_day": d(34)}, "prior not older"),
@@ -188,6 +193,7 @@ def test_test_labels_lie_in_their_window_and_are_known_by_its_close():
         ({"event_time": end_of(d(52)) - timedelta(microseconds=1)}, "test label outside"),
         ({"event_time": end_of(d(59))}, "test label outside"),
         ({"known_at": end_of(d(66))}, "test label known after"),
+        ({"known_at": pd.NaT}, "test label without a time"),
     ):
         with pytest.raises(TimelineViolation, match=rule):
             SMALL.check_test_labels(pd.DataFrame([good, {**good, **changed}]))

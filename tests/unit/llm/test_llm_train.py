@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from llm_worlds import TINY, Trained, last_search_world
 
@@ -126,6 +126,7 @@ def test_too_few_users_are_a_clear_error(tiny_base: Path, tmp_path: Path) -> Non
 
 
 @given(st.integers(300, 20_000), st.integers(1, 3), st.integers(0, 4))
+@example(tokens=20_000, epochs=1, seed=0)
 @settings(max_examples=20, deadline=None)
 def test_the_sample_keeps_its_budget_and_shares_no_user(tiny_base: Path, tokens: int, epochs: int, seed: int) -> None:
     examples = last_search_world(80)

@@ -44,16 +44,17 @@ def test_the_top_k_of_any_matrix_is_sound(seed, n_users, n_advertisers, k):
 
 
 def test_ties_go_to_the_lower_column():
+    names = np.array([f"a{i:03d}" for i in range(200)])  # many: small arrays are sorted stably by any method
     made = from_probabilities(
-        np.array([[0.2, 0.4, 0.2, 0.2]]),
+        np.where(np.arange(200) % 3 == 1, 0.008, 0.002)[None, :],
         user_ids=np.array(["u"]),
-        advertiser_ids=np.array(list("abcd")),
+        advertiser_ids=names,
         day=DAY,
         source="s",
         model_version="1",
-        k=3,
+        k=200,
     )
-    assert made["advertiser_id"].tolist() == ["b", "a", "c"]
+    assert made["advertiser_id"].tolist() == [*names[1::3], *(n for i, n in enumerate(names) if i % 3 != 1)]
 
 
 def sound() -> pd.DataFrame:

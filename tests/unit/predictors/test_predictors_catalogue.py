@@ -4,6 +4,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,3 +32,12 @@ def test_the_catalogue_is_what_a_plain_count_says(seed, day, min_users):
             row = (advertiser.advertiser_id, advertiser.name, advertiser.vertical)
             expected.append((*row, len(theirs), theirs["user_id"].nunique()))
     assert list(catalogue.itertuples(index=False, name=None)) == sorted(expected)
+
+
+@pytest.mark.parametrize(("day", "eligible"), [(4, False), (5, True), (7, True), (8, False)])
+def test_the_first_and_the_last_day_belong_to_it(day, eligible):
+    row = {"advertiser_id": "a", "name": "A", "vertical": "v", "_day": date(2024, 1, 1)}
+    row |= {"active_from": date(2024, 1, 5), "active_to": date(2024, 1, 7)}
+    with temporary_lake({"advertisers": pd.DataFrame([row])}) as lake, lake.connect(as_of=date(2024, 1, day)) as con:
+        catalogue = build_catalogue(con, date(2024, 1, day))
+    assert catalogue["advertiser_id"].tolist() == (["a"] if eligible else [])

@@ -1,0 +1,84 @@
+"""One tiny run of the whole pipeline, shared by every test that needs one; tests that change it take a copy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DAY = "2026-04-22"
+
+
+@dataclass
+class Pipeline:
+    """An OUT directory with a world-tiny workspace in it."""
+
+    out: Path
+
+    @property
+    def root(self) -> Path:
+        return self.out / "world-tiny"
+
+    def environment(self) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("ADPRIOR_", "DAGSTER_", "MLFLOW_"))}
+        here = {"ADPRIOR_PROFILE": "tiny", "ADPRIOR_OUT": str(self.out), "DAGSTER_HOME": str(self.root / "dagster")}
+        return {**clean, **here, "COLUMNS": "200"}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            str(Path(sys.executable).parent / "adprior"),
+            "run",
+            "--profile",
+            "tiny",
+            "--out",
+            str(self.out),
+            *arguments,
+        ]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False
+        )
+
+    def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        """Run code in a new process that sees this workspace."""
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False
+        )
+
+    def table(self, asset: str, day: str = DAY) -> Path:
+        return self.root / "tables" / asset / day
+
+    def models(self, asset: str) -> list[Path]:
+        return sorted(
+            path for path in (self.root / "models" / asset).glob("[0-9]*") if (path / "manifest.json").exists()
+        )
+
+    def run_ids(self) -> dict[str, str]:
+        """Dagster run that published each stage."""
+        manifests = [*self.root.glob("tables/*/*/manifest.json"), *self.root.glob("models/*/*/manifest.json")]
+        return {str(p.parent.relative_to(self.root)): json.loads(p.read_text())["dagster_run_id"] for p in manifests}
+
+    def report(self, day: str = DAY) -> dict[str, Any]:
+        return json.loads((self.table("report", day) / "report.json").read_text())
+
+    def copy(self, to: Path) -> Pipeline:
+        shutil.copytree(self.out, to)
+        return Pipeline(to)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    pipeline = Pipeline(tmp_path_factory.mktemp("tiny") / "out")
+    done = pipeline.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    pipeline.stdout = done.stdout  # type: ignore[attr-defined]
+    return pipeline
