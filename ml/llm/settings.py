@@ -38,7 +38,7 @@ class LLMSettings(BaseModel):
     """Scale of the adapters: they add alpha / rank times their product."""
     lora_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     """Linear layers that get adapters, by the last part of their name."""
-    adapter_learning_rate: float = Field(default=2e-3, gt=0)
+    adapter_learning_rate: float = Field(default=3e-3, gt=0)
     """Peak AdamW step of the adapters."""
     head_learning_rate: float = Field(default=1e-3, gt=0)
     """Peak AdamW step of the advertiser head."""

@@ -55,12 +55,15 @@ class WorldSource:
 
     def read(self, table: str, window: Window) -> pa.Table:
         """Rows filed under the days of `window`, with `_day`; see `ml.sources.base.LogSource`."""
+        return self._delivery().read(table, window)
+
+    def fingerprint(self) -> str:
+        """Of the files in `landing`, so that one changed by hand counts; simulates if there are none yet."""
+        return self._delivery().fingerprint()
+
+    def _delivery(self) -> ContractLogs:
         from ml.sources.contract_logs import ContractLogs
 
         if self._logs is None:
             self._logs = ContractLogs(self.ensure(), name=self.name)
-        return self._logs.read(table, window)
-
-    def fingerprint(self) -> str:
-        """Of settings, seed, names and the simulator's version."""
-        return self._fingerprint
+        return self._logs

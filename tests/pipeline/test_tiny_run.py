@@ -105,7 +105,8 @@ day = date.fromisoformat({DAY!r})
 with Workspace().lake.connect(as_of=day) as con:
     refused = {{row[0] for row in con.execute("SELECT user_id FROM users WHERE NOT consent").fetchall()}}
 files = str(Workspace().table({asset!r}, day)) + "/**/*.parquet"
-found = {{row[0] for row in duckdb.sql(f"SELECT DISTINCT user_id FROM read_parquet('{{files}}', union_by_name=true)").fetchall()}}
+query = f"SELECT DISTINCT user_id FROM read_parquet('{{files}}', union_by_name=true)"
+found = {{row[0] for row in duckdb.sql(query).fetchall()}}
 print(json.dumps([len(refused), len(found), sorted(refused & found)]))
 """
     done = tiny_run.python(code)
