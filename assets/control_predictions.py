@@ -10,6 +10,7 @@ from orchestration.resources import WorkspaceResource
 def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     """popularity, repeat_last, cooccurrence (EASE), each trained on all users, and the LLM's placebo."""
     import numpy as np
+    import pandas as pd
 
     from ml.contexts.store import read_contexts, read_examples
     from ml.predictors.controls import predict_controls
@@ -24,6 +25,7 @@ def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceR
         read_examples(stage.input("training_examples") / "examples"),
         read_contexts(stage.input("user_contexts") / "contexts"),
         llm,
+        pd.read_parquet(stage.input("advertiser_predictions") / "catalogue.parquet")["advertiser_id"].to_numpy(),
         settings.baselines,
         k=settings.predictions.top_k,
         rng=np.random.default_rng([settings.seed, 2]),

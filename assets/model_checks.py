@@ -63,6 +63,45 @@ def _sound(asset: str) -> dg.AssetChecksDefinition:
 
 
 advertiser_predictions_are_sound = _sound("advertiser_predictions")
+control_predictions_are_sound = _sound("control_predictions")
+
+
+@dg.asset_check(
+    asset="past_predictions", blocking=True, description="Priors of the Timeline's snapshots, by an older model."
+)
+def priors_are_older(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Days of the priors against the Timeline, and the model's last label against the first of them."""
+    import pandas as pd
+
+    from ml.predictors.predictions import read_predictions
+
+    done = Finished(context, workspace.open(), "past_predictions")
+    days = sorted(pd.to_datetime(read_predictions(done.directory)["day"]).dt.date.unique())
+    known_until = done.workspace.manifest(done.of("advertiser_llm"))["known_until"]
+    passed = days == done.timeline.past_snapshots and known_until <= str(days[0])
+    return plain(
+        passed, f"priors of {', '.join(map(str, days))} by a model whose last label was known by {known_until}"
+    )
+
+
+@dg.asset_check(
+    asset="retrieval_model", blocking=True, description="Vectors are finite, and every ad is eligible on the day."
+)
+def ads_are_eligible(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Ads of the model against the registers of its day."""
+    import numpy as np
+
+    from ml.candidates.ad_retrieval import AdRetrieval
+    from ml.predictors.catalogue import build_catalogue
+
+    done = Finished(context, workspace.open(), "retrieval_model")
+    model = AdRetrieval.load(done.directory)
+    with done.workspace.lake.connect(as_of=model.as_of) as con:
+        eligible = set(build_catalogue(con, model.as_of)["advertiser_id"])
+    strangers = int((~model.ads["advertiser_id"].isin(eligible)).sum())
+    finite = bool(np.isfinite(model.user_factors).all() and np.isfinite(model.ad_factors).all())
+    said = f"{len(model.ads):,} ads, {strangers} of advertisers not active on {model.as_of}"
+    return plain(finite and not strangers, f"{said}{'' if finite else '; vectors are not finite'}")
 
 
 @dg.asset_check(asset="advertiser_predictions", blocking=True, description="Every user that was to be scored was.")

@@ -10,8 +10,8 @@ from orchestration.tracking import MLflowTracking
 
 settings = load_settings()
 
-raw_logs_job = dg.define_asset_job(
-    "raw_logs",
+ingest_job = dg.define_asset_job(
+    "ingest_raw_logs",
     selection=dg.AssetSelection.assets(*RAW_TABLES),
     description="Ingest raw logs: one day, or a range of days in one run.",
 )
@@ -24,7 +24,7 @@ snapshot_day_job = dg.define_asset_job(
 defs = dg.Definitions(
     assets=dg.load_assets_from_package_module(assets),
     asset_checks=dg.load_asset_checks_from_package_module(assets),
-    jobs=[raw_logs_job, snapshot_day_job],
+    jobs=[ingest_job, snapshot_day_job],
     resources={
         "workspace": WorkspaceResource(root=str(settings.workspace)),
         "mlflow": MLflowTracking.from_settings(settings),

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import psutil
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from orchestration import ingested, plan
 from orchestration.graph import NODES, RAW_TABLES
@@ -86,8 +87,9 @@ def _checks(stage: Stage) -> list[dict[str, Any]]:
     records = storage.get_latest_asset_check_execution_by_key(keys)
     found = []
     for key in keys:
-        evaluation = records[key].evaluation if key in records else None
-        if evaluation:
+        record = records.get(key)
+        if record is not None and record.status != AssetCheckExecutionRecordStatus.PLANNED:
+            evaluation = record.evaluation
             found.append(
                 {
                     "asset": key.asset_key.to_user_string(),

@@ -47,7 +47,7 @@ def run_everything(workspace: Workspace, definitions: dg.Definitions, instance: 
             "dagster/asset_partition_range_start": max(days.first, workspace.settings.first_day).isoformat(),
             "dagster/asset_partition_range_end": days.last.isoformat(),
         }
-        _execute(definitions, "raw_logs", instance, tags=tags)
+        _execute(definitions, "ingest_raw_logs", instance, tags=tags)
     wanted = [name for name in NODES if closed or name not in AFTER_CLOSE]
     todo = [name for name in wanted if not finished(workspace, instance, definitions, name, day)]
     for name in wanted:

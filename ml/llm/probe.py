@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PROBE_SHAPE = (4, 128)
 """Prompts and tokens of one probe pass."""
+WORTH = 1.25
+"""More threads must be this much faster: beside other work they are many times slower than one."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,21 @@ def choose_compute(base: Path, settings: LLMSettings) -> Compute:
     if len(dtypes) * len(threads) == 1:
         return Compute(device, dtypes[0], threads[0], {})
     tried = _measure(base, dtypes, threads)
-    dtype, _, count = max(tried, key=lambda name: tried[name]).split()
-    return Compute(device, dtype, int(count), tried)
+    dtype, count = fastest(tried)
+    return Compute(device, dtype, count, tried)
+
+
+def fastest(tried: dict[str, float]) -> tuple[str, int]:
+    """Number format and threads of the fewest threads that come within WORTH of the best speed.
+
+    Args:
+        tried: tokens a second by "<dtype> x <threads>".
+    """
+    enough = max(tried.values()) / WORTH
+    threads, _, dtype = min(
+        (int(name.split()[2]), -speed, name.split()[0]) for name, speed in tried.items() if speed >= enough
+    )
+    return dtype, threads
 
 
 def _measure(base: Path, dtypes: list[str], threads: list[int]) -> dict[str, float]:

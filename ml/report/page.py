@@ -6,6 +6,7 @@ descriptions) is escaped.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,9 @@ def _count_facts(results: Results) -> Facts:
         ("quota of predicted advertisers", formats.share(results.retrieval_quota)),
     ]
     return [(key.replace("_", " "), text(value)) for key, value in results.counts.items()] + budget
+
+
+def outside_resources(html: str) -> list[str]:
+    """What the page would load from elsewhere: addresses in src, href, url() and @import; empty when self-contained."""
+    found: list[str] = re.findall(r"""(?:src|href)\s*=\s*["']?(?!#)([^"'\s>]+)|url\(([^)]+)\)|@import\s+(\S+)""", html)
+    return ["".join(groups) for groups in found]

@@ -42,6 +42,12 @@ def test_graph_is_as_reviewed():
     )
 
 
+def test_the_code_location_loads():
+    """What `dagster dev` does first; a job and an op of one name, for instance, break only here."""
+    jobs = {job.name for job in defs.get_repository_def().get_all_jobs()}
+    assert {"ingest_raw_logs", "snapshot_day"} <= jobs
+
+
 def test_every_asset_is_described_and_owned():
     resolved = defs.resolve_asset_graph()
     for key in resolved.get_all_asset_keys():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from report_example import example
 
 from ml.errors import BadInput
-from ml.report.page import render
+from ml.report.page import outside_resources, render
 from ml.report.schema import parse
 from ml.report.write import write_report
 
@@ -98,9 +98,10 @@ def test_changing_any_number_changes_a_table(data: st.DataObject) -> None:
     results = example()
     path, value = data.draw(st.sampled_from([leaf for leaf in leaves(results) if "low" not in leaf[0]]))
     holder: Any = results
-    for step in path[:-1]:
-        holder = holder[step]
-    holder[path[-1]] = new = value + 3 if isinstance(value, int) else value + 0.07 * abs(value) + 0.0119
+    for key in path[:-1]:
+        holder = holder[key]
+    step = 1.7 if path[-1] == "seconds" else 0.07 * abs(value) + 0.0119  # durations are shown by the second
+    holder[path[-1]] = new = value + (3 if isinstance(value, int) else step)
     page = page_of(results)
     assert page.cells != page_of(example()).cells
     assert appears(new, shown(page))
@@ -211,3 +212,9 @@ def test_bad_results_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="seed"):
         write_report(results, tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+def test_resources_from_elsewhere_are_found():
+    assert outside_resources('<a href="#top">x</a><svg><path d="M0 0"/></svg>') == []
+    html = '<img src="https://a.example/x.png"><link href=/local.css><style>@import other.css; b{background:url(c.png)}</style>'
+    assert outside_resources(html) == ["https://a.example/x.png", "/local.css", "other.css;", "c.png"]
