@@ -2,11 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OUT ?= var
 export PROFILE SOURCE DATA MAPPING AS_OF
 
 ARGS = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data "$(DATA)") \
-       $(if $(MAPPING),--mapping "$(MAPPING)") --out "$(OUT)"
+       $(if $(MAPPING),--mapping "$(MAPPING)") $(if $(OUT),--out "$(OUT)")
 
 .PHONY: help run ui test test-slow lint clean install
 .DEFAULT_GOAL := help
@@ -41,5 +40,5 @@ lint: install ## ruff (style, format), mypy --strict on ml/ and serving/, import
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 clean: ## remove everything that runs have written (var/), keeping fetched base models
-	@find "$(OUT)" -mindepth 1 -maxdepth 1 ! -name base_models -exec rm -rf {} + 2>/dev/null || true
+	@find "$(or $(OUT),var)" -mindepth 1 -maxdepth 1 ! -name base_models -exec rm -rf {} + 2>/dev/null || true
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -44,7 +44,7 @@ def raw_logs(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
     quarantine, sparse = space.root / "quarantine", space.settings.sparse
     report = ingest(space.source, window, space.lake, quarantine, sparse=sparse, progress=show.progress)
     seconds = round(time.monotonic() - started, 2)
-    ingested.update(space, window, report, seconds)
+    ingested.update(space, window, report, seconds=seconds, run_id=context.run.run_id)
     for name in TABLES:
         table = report.tables.get(name, TableReport())  # a table that the source lacks is empty, never invented
         facts = {"rows": table.rows, "quarantined": table.quarantined, "reasons": table.reasons}

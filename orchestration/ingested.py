@@ -19,16 +19,16 @@ from orchestration.workspace import Workspace
 def read(workspace: Workspace) -> dict[str, Any]:
     """{"days": {day: source fingerprint}, "tables": {table: {day: {"rows", "quarantined"}}}, "examples": ...}."""
     path = workspace.root / "lake" / "ingested.json"
-    empty: dict[str, Any] = {"days": {}, "tables": {}, "examples": {}, "seconds": 0.0}
-    return json.loads(path.read_text()) if path.exists() else empty
+    empty: dict[str, Any] = {"days": {}, "tables": {}, "examples": {}, "seconds": 0.0, "dagster_run_id": ""}
+    return empty | json.loads(path.read_text()) if path.exists() else empty
 
 
-def update(workspace: Workspace, window: Window, report: IngestReport, seconds: float) -> None:
+def update(workspace: Workspace, window: Window, report: IngestReport, *, seconds: float, run_id: str) -> None:
     """Record an ingest of the days of `window`."""
     record = read(workspace)
     fingerprint = workspace.source.fingerprint()
     record["days"] |= {day.isoformat(): fingerprint for day in window.days}
-    record["seconds"] = seconds
+    record |= {"seconds": seconds, "dagster_run_id": run_id}
     for name, table in report.tables.items():
         days = record["tables"].setdefault(name, {})
         for day in window.days:

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def gather(stage: Stage) -> dict[str, Any]:
         "llm": {**_manifest(stage, "advertiser_llm")["llm"], **_scored(stage)},
         "notes": notes(stage),
         "checks": _checks(stage),
-        "seconds_total": round(sum(s["seconds"] for s in stages.values()), 1),
+        "seconds_total": round(_seconds_total(stage), 1),
         "peak_rss_mb": max(manifest["peak_rss_mb"] for manifest in _published(stage).values()),
         **measured,
     }
@@ -70,6 +71,21 @@ def _stages(stage: Stage) -> dict[str, dict[str, Any]]:
 def _published(stage: Stage) -> dict[str, dict[str, Any]]:
     """Manifests of every stage behind the raw tables and before the report."""
     return {name: _manifest(stage, name) for name in NODES if name != "report"}
+
+
+def _seconds_total(stage: Stage) -> float:
+    """Wall seconds of the Dagster runs that made this report, checks included; of a killed one its finished stages."""
+    record = ingested.read(stage.workspace)
+    seconds = {record["dagster_run_id"]: record["seconds"]}
+    for manifest in _published(stage).values():
+        seconds[manifest["dagster_run_id"]] = seconds.get(manifest["dagster_run_id"], 0.0) + manifest["seconds"]
+    for run_id in seconds:
+        found = stage.context.instance.get_run_record_by_id(run_id)
+        if run_id == stage.context.run.run_id and found and found.start_time:
+            seconds[run_id] = time.time() - found.start_time
+        elif found and found.end_time and found.start_time and found.dagster_run.is_success:
+            seconds[run_id] = found.end_time - found.start_time
+    return sum(seconds.values())
 
 
 def _scored(stage: Stage) -> dict[str, int]:

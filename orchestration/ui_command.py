@@ -66,10 +66,11 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 def _of_last_run() -> Settings:
     """Settings of the state to show: what the user named, else what the last run used."""
-    last = Path(os.environ.get("ADPRIOR_OUT", "var")) / "last-run.json"
+    last = load_settings().out / "last-run.json"
     if last.exists():
         for name, value in json.loads(last.read_text()).items():
             os.environ.setdefault(f"ADPRIOR_{name.upper()}", value)
+        load_settings.cache_clear()
     return load_settings()
 
 

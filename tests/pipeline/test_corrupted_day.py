@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,28 +11,28 @@ import pytest
 from tests.pipeline.conftest import DAY, Pipeline
 
 
-@pytest.fixture
-def corrupted(tiny_run: Pipeline, tmp_path: Path) -> Pipeline:
-    """Half of one day's activity has lost its user: a broken upstream join."""
-    pipeline = tiny_run.copy(tmp_path / "out")
+@pytest.fixture(scope="module")
+def corrupted(tiny_run: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """Half of one day's activity has lost its user (a broken upstream join), and `make run` was typed."""
+    pipeline = tiny_run.copy(tmp_path_factory.mktemp("corrupted") / "out")
     path = pipeline.root / "landing" / "activity" / f"date={DAY}" / "part-0.parquet"
     rows = pq.read_table(path)
     users = [None if i % 2 else user for i, user in enumerate(rows["user_id"].to_pylist())]
     position = rows.schema.get_field_index("user_id")
     pq.write_table(rows.set_column(position, "user_id", pa.array(users, pa.string())), path)
+    pipeline.done = pipeline.run()  # type: ignore[attr-defined]
     return pipeline
 
 
-def test_make_run_stops_with_the_reason(corrupted: Pipeline):
-    before = corrupted.run_ids()
-    done = corrupted.run()
+def test_make_run_stops_with_the_reason(tiny_run: Pipeline, corrupted: Pipeline):
+    done = corrupted.done  # type: ignore[attr-defined]
     assert done.returncode == 1
     said = done.stderr
     assert "check volume on activity failed" in said
     assert "quarantined_share" in said and "at most 0.02" in said, "threshold"
     assert "such as 0." in said, "observed value"
     assert "user_id: missing" in said and DAY in said, "example rows with their reason and day"
-    assert corrupted.run_ids() == before, "something downstream was run"
+    assert corrupted.run_ids() == tiny_run.run_ids(), "something downstream was run"
 
 
 def test_dagster_skips_everything_downstream(corrupted: Pipeline):
@@ -60,7 +59,6 @@ print(json.dumps([result.success, made, failed]))
 
 
 def test_quarantine_keeps_every_row(corrupted: Pipeline):
-    corrupted.run()
     day = f"date={DAY}/part-0.parquet"
     delivered = pq.read_table(corrupted.root / "landing" / "activity" / day).num_rows
     kept = pq.read_table(corrupted.root / "lake" / "activity" / day).num_rows

@@ -216,5 +216,5 @@ def test_bad_results_leave_no_file(tmp_path: Path) -> None:
 
 def test_resources_from_elsewhere_are_found():
     assert outside_resources('<a href="#top">x</a><svg><path d="M0 0"/></svg>') == []
-    html = '<img src="https://a.example/x.png"><link href=/local.css><style>@import other.css; b{background:url(c.png)}</style>'
-    assert outside_resources(html) == ["https://a.example/x.png", "/local.css", "other.css;", "c.png"]
+    html = '<img src="https://a.example/x"><link href=/b.css><style>@import c.css; b{background:url(d.png)}</style>'
+    assert outside_resources(html) == ["https://a.example/x", "/b.css", "c.css;", "d.png"]

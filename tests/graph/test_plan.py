@@ -1,0 +1,88 @@
+"""Fingerprints: what makes a result out of date, and what does not."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ml.artifacts import publish, work_dir
+from orchestration import plan
+from orchestration.graph import NODES
+from orchestration.settings import Settings
+from orchestration.workspace import Workspace
+
+DAY, LATER, EARLIER = date(2026, 4, 22), date(2026, 4, 23), date(2026, 4, 21)
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Workspace:
+    return Workspace(Settings(profile="tiny", out=tmp_path))
+
+
+def with_settings(space: Workspace, **changed) -> Workspace:
+    return Workspace(Settings(profile="tiny", out=space.settings.out, **changed))
+
+
+def make(space: Workspace, asset: str, day: date) -> None:
+    target = plan.target(space, asset, day)
+    mark = plan.fingerprint(space, asset, day)
+    publish(work_dir(target, mark), target, {"fingerprint": mark})
+
+
+def test_nothing_is_published_at_first(space: Workspace):
+    assert all(plan.published(space, name, DAY) is None for name in NODES)
+
+
+def test_published_until_a_setting_that_matters_changes(space: Workspace):
+    for name in NODES:
+        make(space, name, DAY)
+    assert all(plan.published(space, name, DAY) for name in NODES)
+    slower = with_settings(space, ranker={"max_depth": 3})
+    changed = {name for name in NODES if plan.published(slower, name, DAY) is None}
+    assert changed == {"ranker", "evaluation", "report"}
+    reseeded = with_settings(space, seed=8)
+    assert all(plan.published(reseeded, name, DAY) is None for name in NODES)
+
+
+def test_a_setting_of_the_llm_does_not_touch_what_does_not_use_it(space: Workspace):
+    for name in NODES:
+        make(space, name, DAY)
+    longer = with_settings(space, llm={**space.settings.llm.model_dump(), "epochs": 2})
+    kept = {name for name in NODES if plan.published(longer, name, DAY)}
+    assert kept == {"user_contexts", "training_examples", "retrieval_model"}
+
+
+def test_a_model_serves_later_days_and_no_earlier_one(space: Workspace):
+    make(space, "training_examples", DAY)
+    make(space, "advertiser_llm", DAY)
+    assert plan.target(space, "advertiser_llm", LATER) == plan.target(space, "advertiser_llm", DAY)
+    assert plan.published(space, "advertiser_llm", LATER)
+    assert plan.published(space, "advertiser_llm", EARLIER) is None, "it has seen the future of that day"
+
+
+def test_the_newest_usable_version_serves(space: Workspace):
+    for day in (EARLIER, DAY):
+        make(space, "retrieval_model", day) if not plan.published(space, "retrieval_model", day) else None
+    made = plan.recipe(space, "retrieval_model")
+    newer = space.root / "models" / "retrieval_model" / f"{DAY}-{made}"
+    publish(work_dir(newer, "x"), newer, {"fingerprint": newer.name})
+    assert plan.target(space, "retrieval_model", LATER) == newer
+    assert plan.target(space, "retrieval_model", EARLIER).name.startswith(str(EARLIER))
+
+
+def test_daily_results_depend_on_the_model_version_they_used(space: Workspace):
+    before = plan.fingerprint(space, "advertiser_predictions", LATER)
+    make(space, "advertiser_llm", DAY)
+    assert plan.fingerprint(space, "advertiser_predictions", LATER) != before
+
+
+def test_new_raw_logs_make_daily_results_old_and_keep_models(space: Workspace):
+    for name in NODES:
+        make(space, name, DAY)
+    (space.root / "lake").mkdir(parents=True)
+    (space.root / "lake" / "ingested.json").write_text('{"days": {"2026-04-22": "other"}}')
+    old = {name for name in NODES if plan.published(space, name, DAY) is None}
+    assert {"user_contexts", "evaluation", "report", "advertiser_predictions", "candidate_sets"} <= old
+    assert not {"advertiser_llm", "ranker", "training_examples"} & old
