@@ -47,13 +47,13 @@ class PredictionSettings(BaseModel):
 
     top_k: int = Field(20, ge=1)
     """Advertisers kept per user."""
-    shards: int = Field(8, ge=1)
+    shards: int = Field(16, ge=1)
     """Pieces of the batch; a killed run loses at most one."""
     min_conversions: int = Field(0, ge=0)
     """Known conversions a user needs to be scored."""
     max_users: int | None = Field(None, ge=1)
     """Score only a seeded sample of this many active users; null scores all."""
-    past_users: int = Field(1200, ge=1)
+    past_users: int = Field(3000, ge=1)
     """Users (a seeded sample) scored at past snapshots to give the ranker's training rows their priors."""
 
 

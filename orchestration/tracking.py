@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,15 @@ class TrackedRun:
         """
         import mlflow
 
-        logged = mlflow.pyfunc.log_model(
-            name=name,
-            python_model=str(LOADERS / f"{loader}.py"),
-            artifacts={"checkpoint": str(directory)},
-            model_config=dict(config or {}),
-            pip_requirements=["adprior"],
-            registered_model_name=name,
-        )
+        with redirect_stderr(StringIO()):  # it prints what the asset's metadata says anyway
+            logged = mlflow.pyfunc.log_model(
+                name=name,
+                python_model=str(LOADERS / f"{loader}.py"),
+                artifacts={"checkpoint": str(directory)},
+                model_config=dict(config or {}),
+                pip_requirements=["adprior"],
+                registered_model_name=name,
+            )
         version = str(logged.registered_model_version)
         self.client.set_registered_model_alias(name, "challenger", version)
         if champion:
