@@ -24,9 +24,9 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contexts.stream import TrainingExamples, UserContexts
+from ml.predictors.blocks import predict_in_blocks
 from ml.predictors.histories import Histories, columns_of, read_histories
-from ml.predictors.popularity import USERS_AT_ONCE, Popularity, PopularitySettings, version
-from ml.predictors.predictions import from_probabilities
+from ml.predictors.popularity import Popularity, PopularitySettings, version
 
 
 class CooccurrenceSettings(BaseModel):
@@ -99,19 +99,15 @@ class Cooccurrence:
         """Calibrated scores, or popularity where there is no history, in blocks of users."""
         histories = read_histories(contexts, self.popularity.catalogue_ids)
         spans = histories.whole()
-        blocks = [
-            from_probabilities(
-                self._probabilities(histories, spans[i : i + USERS_AT_ONCE]),
-                user_ids=contexts.user_ids[i : i + USERS_AT_ONCE],
-                advertiser_ids=self.popularity.catalogue_ids,
-                day=contexts.as_of,
-                source=self.name,
-                model_version=self.model_version,
-                k=k,
-            )
-            for i in range(0, max(len(spans), 1), USERS_AT_ONCE)
-        ]
-        return pd.concat(blocks, ignore_index=True)
+        return predict_in_blocks(
+            lambda block: self._probabilities(histories, block),
+            spans,
+            contexts,
+            advertiser_ids=self.popularity.catalogue_ids,
+            source=self.name,
+            model_version=self.model_version,
+            k=k,
+        )
 
     def _probabilities(self, histories: Histories, spans: np.ndarray) -> np.ndarray:
         popular = self.popularity.probabilities

@@ -20,9 +20,6 @@ from ml.predictors.histories import days_since_1970, read_histories
 from ml.predictors.predictions import from_probabilities
 from ml.timeline import end_of
 
-USERS_AT_ONCE = 4096
-"""Users whose dense probabilities are held together: bounds memory, changes no result."""
-
 
 class PopularitySettings(BaseModel):
     """How fast popularity forgets."""

@@ -17,16 +17,15 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contexts.stream import TrainingExamples, UserContexts
+from ml.predictors.blocks import predict_in_blocks
 from ml.predictors.histories import Histories, columns_of, days_since_1970, read_histories
 from ml.predictors.popularity import (
-    USERS_AT_ONCE,
     Popularity,
     PopularitySettings,
     catalogue_ids_of,
     recency,
     version,
 )
-from ml.predictors.predictions import from_probabilities
 
 LENGTHS = 6
 """Classes of history length: 1, 2, 3-4, 5-8, 9-16, more."""
@@ -78,19 +77,15 @@ class RepeatLast:
         """Mixture of each user's own shares and popularity, in blocks of users."""
         histories = read_histories(contexts, self.popularity.catalogue_ids)
         spans = self._limited(histories.whole())
-        blocks = [
-            from_probabilities(
-                self._mixture(histories, spans[i : i + USERS_AT_ONCE]),
-                user_ids=contexts.user_ids[i : i + USERS_AT_ONCE],
-                advertiser_ids=self.popularity.catalogue_ids,
-                day=contexts.as_of,
-                source=self.name,
-                model_version=self.model_version,
-                k=k,
-            )
-            for i in range(0, max(len(spans), 1), USERS_AT_ONCE)
-        ]
-        return pd.concat(blocks, ignore_index=True)
+        return predict_in_blocks(
+            lambda block: self._mixture(histories, block),
+            spans,
+            contexts,
+            advertiser_ids=self.popularity.catalogue_ids,
+            source=self.name,
+            model_version=self.model_version,
+            k=k,
+        )
 
     def _mixture(self, histories: Histories, spans: np.ndarray) -> np.ndarray:
         own_weight = np.where(spans[:, 1] > spans[:, 0], self.own_weight[length_class(spans)], 0.0)[:, None]
