@@ -1,0 +1,5 @@
+"""Two workers share two cores: one thread each, or they wait for each other."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
