@@ -40,9 +40,7 @@ NODES: dict[str, Node] = {
         Node("user_contexts", "daily", "contexts", _STREAM, ("contexts", "llm.base_model", "llm.max_prompt_tokens")),
         Node("training_examples", "model", "contexts", _STREAM, ("contexts", "catalogue", "timeline")),
         Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed")),
-        Node(
-            "past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "ranker", "seed")
-        ),
+        Node("past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "seed")),
         Node(
             "advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")
         ),

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ml.validation.outcome import Outcome, validate
 
-PERSONAL = r"(?i)(https?://|www\.|[\w.+-]+@[\w-]+\.[a-z]{2,}|\d{7,})"
+PERSONAL = r"(?i)(?:https?://|www\.|[\w.+-]+@[\w-]+\.[a-z]{2,}|\d{7,})"
 """URL-like, e-mail-like and phone-like text."""
 
 
