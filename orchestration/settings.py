@@ -53,7 +53,7 @@ class PredictionSettings(BaseModel):
     """Known conversions a user needs to be scored."""
     max_users: int | None = Field(None, ge=1)
     """Score only a seeded sample of this many active users; null scores all."""
-    past_users: int = Field(3000, ge=1)
+    past_users: int = Field(2000, ge=1)
     """Users (a seeded sample) scored at past snapshots to give the ranker's training rows their priors."""
 
 

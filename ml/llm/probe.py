@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROBE_SHAPE = (4, 128)
 """Prompts and tokens of one probe pass."""
+PROBE_PASSES = 6
 WORTH = 1.25
 """More threads must be this much faster: beside other work they are many times slower than one."""
 
@@ -94,12 +95,12 @@ def _measure(base: Path, dtypes: list[str], threads: list[int]) -> dict[str, flo
 
 
 def _tokens_per_second(model: torch.nn.Module) -> float:
-    """The better of two passes, after one that warms up."""
+    """The best of several passes, after one that warms up: a busy neighbour slows some, never speeds one up."""
     import torch
 
     ids = torch.zeros(PROBE_SHAPE, dtype=torch.int64)
     seconds = []
-    for _ in range(3):
+    for _ in range(1 + PROBE_PASSES):
         start = time.perf_counter()
         model(input_ids=ids, use_cache=False)
         seconds.append(time.perf_counter() - start)
