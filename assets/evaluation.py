@@ -22,8 +22,12 @@ def evaluation(
     results = evaluate_day(stage)
     write_json((work := stage.work()) / "results.json", results)
     metrics = headline_metrics(results)
-    with mlflow.run(stage, "evaluation", f"{stage.settings.source} {stage.settings.profile} {stage.day}") as run:
-        run.params({"as_of": stage.day, "seed": stage.settings.seed, "llm": stage.input("advertiser_llm").name})
+    name = f"{stage.settings.source} {stage.settings.profile} {stage.day} {stage.fingerprint[:6]}"
+    with mlflow.run(stage, "evaluation", name) as run:
+        run.settings(stage.settings)
+        run.params(
+            {"model." + asset: stage.input(asset).name for asset in ("advertiser_llm", "retrieval_model", "ranker")}
+        )
         run.metrics(metrics)
         run.artifacts(work / "results.json")
     links = {"mlflow_run": dg.MetadataValue.url(run.url)}

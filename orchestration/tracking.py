@@ -33,6 +33,14 @@ class TrackedRun:
 
         mlflow.log_params({k: v for k, v in values.items() if v is not None})
 
+    def settings(self, settings: Settings) -> None:
+        """Log every setting as `section.field`, so that comparing two runs shows what differs."""
+        everything = settings.model_dump(mode="json", exclude={"out", "ui", "data", "mapping"})
+        sections = {name: value for name, value in everything.items() if isinstance(value, dict)}
+        self.params({name: value for name, value in everything.items() if name not in sections})
+        for section, fields in sections.items():
+            self.params({f"{section}.{name}": str(value)[:500] for name, value in fields.items()})
+
     def metrics(self, values: Mapping[str, Any]) -> None:
         """Log numbers and intervals; an interval `x` becomes x, x_low and x_high ("@" becomes "_at_")."""
         import mlflow
@@ -51,7 +59,8 @@ class TrackedRun:
         import mlflow
 
         for row in rows:
-            mlflow.log_metrics({k: v for k, v in row.items() if k != step and v is not None}, step=int(row[step]))
+            figures = {k: v for k, v in row.items() if k not in (step, "step") and v is not None}
+            mlflow.log_metrics(figures, step=int(row[step]))
 
     def dataset(self, stage: Stage, asset: str, rows: int) -> None:
         """Log which published table a model was trained on, by its fingerprint."""

@@ -46,6 +46,8 @@ def ui_command() -> None:
         while all(process.poll() is None for process in running.values()):
             time.sleep(1)
         raise BadInput("a page stopped by itself", where=str(home), remedy="read dagster.log and mlflow.log there")
+    except KeyboardInterrupt:
+        console.print("\nEnding both pages ...")
     finally:
         _end(list(running.values()))
 
