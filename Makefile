@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo "Adprior needs Python 3.11; name it with PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	@echo "Installing into $(VENV): 2 minutes and 3 GB or more, the first time ..."
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[dev]'
 	@touch $@
 
@@ -39,6 +39,7 @@ test-slow: install ## tests that take minutes or need the real base model
 lint: install ## ruff (style, format), mypy --strict on ml/ and serving/, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
-clean: ## remove everything that runs have written (var/), keeping fetched base models
-	@find "$(or $(OUT),var)" -mindepth 1 -maxdepth 1 ! -name base_models -exec rm -rf {} + 2>/dev/null || true
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+WRITTEN = world-tiny world-small world-full purchases-tiny purchases-small purchases-full mlflow.db mlartifacts last-run.json
+
+clean: ## remove what runs have written into OUT (default var/), keeping fetched base models
+	@rm -rf $(foreach name,$(WRITTEN),"$(or $(OUT),var)/$(name)") .pytest_cache .mypy_cache .ruff_cache .hypothesis build

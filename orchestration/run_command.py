@@ -80,6 +80,10 @@ def _print_results(console: Console, report: Path) -> None:
     stored = json.loads((report / "report.json").read_text())
     results = {key: value for key, value in stored.items() if key not in ("report_version", "verdicts")}
     console.print(f"\n[bold]Results as of {results['as_of']}[/bold]  (95 % intervals over users)")
+    if results["profile"] == "tiny":
+        console.print(
+            "[yellow]Profile tiny: a random LLM, few users. It shows that every stage runs, nothing more.[/yellow]"
+        )
     parts: dict[str, list[dict[str, Any]]] = {}
     for row in summary_rows(results):
         parts.setdefault(row["part"], []).append(row)

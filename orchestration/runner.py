@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import psutil
@@ -42,7 +43,9 @@ def run_everything(workspace: Workspace, definitions: dg.Definitions, instance: 
     close_abandoned_runs(instance)
     days = workspace.source.window()
     day, closed = choose_day(workspace, days)
-    if not raw_finished(workspace, instance, definitions, days):
+    if raw_finished(workspace, instance, definitions, days):
+        display().skipped("raw_logs")
+    else:
         tags = {
             "dagster/asset_partition_range_start": max(days.first, workspace.settings.first_day).isoformat(),
             "dagster/asset_partition_range_end": days.last.isoformat(),
@@ -68,13 +71,19 @@ def choose_day(workspace: Workspace, days: Window) -> tuple[date, bool]:
     """
     newest = Timeline.newest_closed(days.last, workspace.settings.timeline).as_of
     day = workspace.settings.as_of or newest
-    first_needed = workspace.timeline(day).predictor_cutoff
-    if not days.first <= first_needed or day > days.last:
-        raise BadInput(
-            f"snapshot day {day} does not fit the logs, which cover {days}: its training labels end on {first_needed}",
-            where="as_of (AS_OF=...)",
-            remedy=f"choose a day in {days}, at the latest {newest} for a report with outcomes",
+    training = workspace.timeline(day).predictor_cutoff
+    earliest = days.first + (day - training)  # whose training labels end on the first day of the logs
+    where, fits = (
+        "as_of (AS_OF=...)",
+        f"choose a day in {Window(earliest, days.last)}; a report needs {newest} or earlier",
+    )
+    if day > days.last:
+        raise BadInput(f"snapshot day {day} lies after the logs, which cover {days}", where=where, remedy=fits)
+    if day < earliest:
+        reason = (
+            f"snapshot day {day} is too early for the logs, which cover {days}: its training labels end on {training}"
         )
+        raise BadInput(reason, where=where, remedy=fits)
     return day, day <= newest
 
 
@@ -149,6 +158,8 @@ def _execute(
         tags={RESUME_TAG: "true", PID_TAG: str(os.getpid()), **(tags or {})},
         raise_on_error=False,
     )
+    if any("Interrupted" in error.cls_name for error in _errors(result)):
+        raise KeyboardInterrupt
     if not result.success:
         raise RunFailed(_reason(result))
 
@@ -166,3 +177,11 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
             if "DagsterAssetCheckFailedError" not in f"{error.cls_name}{cause.cls_name}":
                 lines.append(f"{event.step_key}: {cause.message.strip()}")
     return "\n".join(lines) or f"run {result.run_id} failed; see the Dagster UI"
+
+
+def _errors(result: dg.ExecuteInProcessResult) -> list[Any]:
+    """Errors of failed steps, each with its cause."""
+    found = [
+        e.event_specific_data.error for e in result.all_events if e.is_step_failure and e.event_specific_data.error
+    ]
+    return [error for outer in found for error in (outer, outer.cause) if error is not None]

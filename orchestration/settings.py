@@ -10,10 +10,10 @@ import os
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -145,6 +145,13 @@ class Settings(BaseSettings):
         files = (_Given(settings_cls, _preset(f"source-{source}")), _Given(settings_cls, _preset(profile)))
         return init_settings, env_settings, _Given(settings_cls, _adprior_yaml()), *files
 
+    @model_validator(mode="after")
+    def _logs_are_meant(self) -> Self:
+        given = [name for name in ("data", "mapping") if getattr(self, name) is not None]
+        if self.source == "world" and given:
+            raise ValueError(f"{' and '.join(given)} given, but source is world: add SOURCE=purchases")
+        return self
+
     @property
     def workspace(self) -> Path:
         """Directory of this source and profile: lake, tables, models, Dagster's storage."""
@@ -211,9 +218,17 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        lines = [_fault(e["loc"], e["input"], e["msg"], e["type"]) for e in error.errors()]
         raise BadInput(
             "settings are not valid:\n    " + "\n    ".join(lines),
             where="adprior.yaml, ADPRIOR_* environment variables or the command line",
             remedy="`adprior settings` lists every field with its meaning",
         ) from None
+
+
+def _fault(place: tuple[int | str, ...], value: Any, message: str, kind: str) -> str:
+    """One wrong field in words."""
+    if not place:
+        return message.removeprefix("Value error, ")
+    said = "there is no such setting" if kind == "extra_forbidden" else message
+    return f"{'.'.join(map(str, place))} = {value!r}: {said}"

@@ -76,6 +76,8 @@ class Stage:
         if RESUME_TAG not in tags or self.asset in tags.get(REDO_TAG, "").split(","):
             return None
         manifest = plan.published(self.workspace, self.asset, self.day)
+        if manifest:
+            display().skipped(self.asset)
         return self._result(manifest, {"reused": True}) if manifest else None
 
     def publish(
@@ -114,6 +116,7 @@ class Stage:
                 **facts,
             },
         )
+        display().done(self.asset, manifest["rows"], manifest["seconds"])
         return self._result(manifest, metadata or {})
 
     @property
@@ -121,7 +124,6 @@ class Stage:
         return self.target.parent.parent.name == "models"
 
     def _result(self, manifest: dict[str, Any], metadata: Mapping[str, Any]) -> dg.MaterializeResult:
-        display().done(self.asset, manifest["rows"], manifest["seconds"])
         shared = {
             "rows": manifest["rows"],
             "as_of": manifest["as_of"],

@@ -71,9 +71,12 @@ class TerminalDisplay(Display):
         self._clear()
         elapsed = time.monotonic() - self.started
         clock = f"{int(elapsed) // 60:02d}:{int(elapsed) % 60:02d}"
-        self.console.print(f"  [green]✓[/green] {name:<24} {rows:>12,} rows {seconds:>8.1f} s   [dim]at {clock}[/dim]")
+        self.console.print(
+            f"  [green]✓[/green] {name:<24} {rows:>12,} rows {seconds:>8.1f} s   [dim]after {clock}[/dim]"
+        )
 
     def skipped(self, name: str) -> None:
+        self._clear()
         self.console.print(f"  [dim]= {name:<24} up to date, not run again[/dim]")
 
     def _clear(self) -> None:

@@ -82,7 +82,11 @@ def load(con: duckdb.DuckDBPyConnection, path: Path, *, into: str, columns: Iter
         BadInput: no such file, a column it lacks, or a file that cannot be read.
     """
     if not path.is_file():
-        raise BadInput("no such file", where=str(path), remedy="set DATA to the directory that holds it")
+        raise BadInput(
+            "no such file",
+            where=str(path),
+            remedy="correct the `file` in the mapping, or set DATA to the directory that holds it",
+        )
     source = f"read_parquet({literal(path)})" if path.suffix == ".parquet" else _csv(path)
     try:
         present = [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]

@@ -4,6 +4,8 @@ python -m tests.graph.test_graph_snapshot    # writes graph.json anew
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,13 @@ def test_the_code_location_loads():
     """What `dagster dev` does first; a job and an op of one name, for instance, break only here."""
     jobs = {job.name for job in defs.get_repository_def().get_all_jobs()}
     assert {"ingest_raw_logs", "snapshot_day"} <= jobs
+
+
+def test_dg_reads_the_project():
+    """`dg dev` refuses the whole project over one misplaced table in pyproject.toml."""
+    command = [str(Path(sys.executable).parent / "dg"), "check", "defs"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_asset_is_described_and_owned():

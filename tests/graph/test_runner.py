@@ -28,8 +28,15 @@ def test_a_later_day_is_open(tmp_path):
     assert choose_day(space(tmp_path, date(2026, 4, 23)), LOGS) == (date(2026, 4, 23), False)
 
 
-@pytest.mark.parametrize("day", [date(2026, 5, 7), date(2026, 3, 5), date(2025, 1, 1)])
-def test_a_day_that_does_not_fit_says_which_do(tmp_path, day):
-    with pytest.raises(BadInput, match=r"2026-03-01\.\.2026-05-06") as raised:
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [(date(2026, 5, 7), "after the logs"), (date(2026, 3, 21), "too early"), (date(2025, 1, 1), "too early")],
+)
+def test_a_day_that_does_not_fit_says_why_and_which_do(tmp_path, day, reason):
+    with pytest.raises(BadInput, match=reason) as raised:
         choose_day(space(tmp_path, day), LOGS)
-    assert "2026-04-22" in str(raised.value)
+    assert "2026-03-22..2026-05-06" in str(raised.value) and "2026-04-22" in str(raised.value)
+
+
+def test_the_earliest_day_it_names_fits(tmp_path):
+    assert choose_day(space(tmp_path, date(2026, 3, 22)), LOGS) == (date(2026, 3, 22), True)

@@ -65,6 +65,13 @@ def test_wrong_values_name_field_value_and_what_is_allowed(monkeypatch, name, va
         assert word in str(raised.value)
 
 
+def test_a_log_without_its_source_is_refused(monkeypatch):
+    """Else the simulated world would run, and its figures be taken for the log's."""
+    monkeypatch.setenv("ADPRIOR_DATA", "my-shop")
+    with pytest.raises(BadInput, match="SOURCE=purchases"):
+        load_settings()
+
+
 def test_all_wrong_values_are_named_at_once(tmp_path):
     (tmp_path / "adprior.yaml").write_text("seeed: 1\nllm: {epochs: 0}\n")
     with pytest.raises(BadInput) as raised:
