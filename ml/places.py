@@ -1,0 +1,80 @@
+"""Places: where files lie, a local directory or an s3:// prefix, behind one path object.
+
+    place("logs")                      pathlib.Path
+    place("s3://bucket/logs")          UPath over s3fs: the same methods (/, glob, open, read_bytes, exists)
+
+Credentials, region and endpoint come from the standard AWS chain (environment, ~/.aws, instance role) and from
+nowhere else. Listings are never cached: another process may have written. `storage_errors` turns what S3
+answers into one BadInput. It does not know what the files hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.errors import BadInput
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+S3_CONFIG: dict[str, Any] = {
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    "retries": {"max_attempts": 4, "mode": "standard"},
+}
+"""Seconds until a silent server counts as gone, and tries in all."""
+
+
+def is_remote(where: str | Path | UPath) -> bool:
+    """Does this name a place on S3?"""
+    return str(where).startswith("s3://")
+
+
+def place(where: str | Path | UPath) -> Path | UPath:
+    """A path object for a local path or an s3:// URL.
+
+    Raises:
+        BadInput: a URL of another kind.
+    """
+    text = str(where)
+    if not is_remote(text):
+        if "://" in text:
+            raise BadInput(f"cannot read {text.split('://')[0]}:// places", where=text, remedy="use a path or s3://")
+        return Path(text)
+    from upath import UPath
+
+    return UPath(text, use_listings_cache=False, config_kwargs=S3_CONFIG)
+
+
+@contextmanager
+def storage_errors(where: str | Path | UPath) -> Iterator[None]:
+    """Turn what a storage server answers into BadInput; errors of local files pass unchanged."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        if not is_remote(where) or (said := _said(error)) is None:
+            raise
+        what, remedy = said
+        raise BadInput(what, where=str(where), remedy=remedy) from error
+
+
+def _said(error: Exception) -> tuple[str, str] | None:
+    """What went wrong on S3 and what to do, or None for an error that is not the storage's."""
+    if isinstance(error, FileNotFoundError):
+        return "no such bucket, or nothing under this prefix", "correct the s3:// address, or deliver the files"
+    if isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError":
+        return (
+            "S3 refused access: the key is wrong, or may not do this",
+            "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE, or the role) and the bucket's policy",
+        )
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__ or "Connect" in type(error).__name__:
+        return (
+            "the S3 server did not answer in time",
+            "check the network and AWS_ENDPOINT_URL; what was finished is kept, type the same command again",
+        )
+    return None
