@@ -12,10 +12,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from ml.artifacts import write_json
 from ml.errors import AdpriorError
-from orchestration.cli import dagster_home
-from orchestration.settings import Settings, load_settings
+from orchestration.dagster_home import use_dagster_home
+from orchestration.last_run import remember
+from orchestration.settings import load_settings
 from orchestration.terminal import TerminalDisplay, display
 from orchestration.workspace import Workspace
 
@@ -35,8 +35,8 @@ def run_command() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     settings, console = load_settings(), Console()
     workspace = Workspace(settings)
-    dagster_home(workspace.root)
-    _remember(settings)
+    use_dagster_home(workspace.root)
+    remember(settings)
     console.print(f"[bold]Adprior[/bold]  profile {settings.profile}, source {settings.source}, into {workspace.root}")
 
     import dagster as dg
@@ -56,14 +56,6 @@ def run_command() -> None:
     else:
         console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
     console.print("\nNext: [bold]make ui[/bold] opens the Dagster and MLflow pages on this state.")
-
-
-def _remember(settings: Settings) -> None:
-    """Leave a note of what was run, so that a plain `make ui` opens that."""
-    named = {"profile": settings.profile, "source": settings.source}
-    files = {name: getattr(settings, name) for name in ("data", "mapping")}
-    named |= {name: str(path.absolute()) for name, path in files.items() if path}
-    write_json(settings.out.absolute() / "last-run.json", named)
 
 
 def _fetch_base_model(workspace: Workspace) -> None:

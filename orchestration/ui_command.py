@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,8 +15,9 @@ from pathlib import Path
 from rich.console import Console
 
 from ml.errors import BadInput
-from orchestration.cli import dagster_home
-from orchestration.settings import Settings, load_settings
+from orchestration.dagster_home import use_dagster_home
+from orchestration.last_run import settings_of_last_run
+from orchestration.settings import Settings
 
 
 def ui_command() -> None:
@@ -26,9 +26,8 @@ def ui_command() -> None:
     Raises:
         BadInput: a page did not start.
     """
-    settings, console = _of_last_run(), Console()
-    dagster_home(settings.workspace)
-    home, ui = Path(os.environ["DAGSTER_HOME"]), settings.ui
+    settings, console = settings_of_last_run(), Console()
+    home, ui = use_dagster_home(settings.workspace), settings.ui
     logs = {name: (home / f"{name}.log").open("w") for name in ("dagster", "mlflow")}
     commands = {"dagster": _dagster(settings), "mlflow": _mlflow(settings)}
     console.print(f"Starting both pages for {settings.workspace} ...")
@@ -64,16 +63,6 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _of_last_run() -> Settings:
-    """Settings of the state to show: what the user named, else what the last run used."""
-    last = load_settings().out / "last-run.json"
-    if last.exists():
-        for name, value in json.loads(last.read_text()).items():
-            os.environ.setdefault(f"ADPRIOR_{name.upper()}", value)
-        load_settings.cache_clear()
-    return load_settings()
 
 
 def _dagster(settings: Settings) -> list[str]:

@@ -1,0 +1,99 @@
+"""What every command shares: the app, the options they have in common, where options go, how errors end.
+
+It imports nothing that takes time, so that --help and shell completion answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ml.errors import AdpriorError, BadInput
+
+app = typer.Typer(
+    help="Adprior: an LLM's advertiser forecasts as candidates and priors, measured honestly.\n\n"
+    "Start with [bold]adprior run --profile tiny[/bold]: every stage, in under 2 minutes. "
+    "[bold]adprior COMMAND --help[/bold] explains a command and shows an example.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+PROFILES, SOURCES = ("tiny", "small", "full"), ("world", "purchases")
+
+
+def _option(about: str, metavar: str, *names: str, choices: Sequence[str] = ()) -> Any:
+    """An option whose help says its default itself: the value shown would be a bare None."""
+    return typer.Option(
+        *names, help=about, metavar=metavar, show_default=False, autocompletion=(lambda: choices) if choices else None
+    )
+
+
+Profile = Annotated[
+    str | None,
+    _option(
+        "Size of everything: tiny (seconds, a random LLM), small (the default: minutes, 2 cores), full (a GPU).",
+        "|".join(PROFILES),
+        choices=PROFILES,
+    ),
+]
+Source = Annotated[
+    str | None,
+    _option(
+        "Where the logs come from: world (the default: simulated) or purchases (a purchase log).",
+        "|".join(SOURCES),
+        choices=SOURCES,
+    ),
+]
+Data = Annotated[Path | None, _option("Directory of the log; by default the sample that ships.", "DIR")]
+Mapping = Annotated[
+    Path | None, _option("Mapping file of the log (which column is what); by default the sample's.", "FILE")
+]
+Out = Annotated[Path | None, _option("Where everything is written; by default var/.", "DIR")]
+AsOf = Annotated[
+    str | None,
+    _option("Snapshot day, nothing after it is seen; by default the newest that fits.", "YYYY-MM-DD", "--as-of"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.", show_default=False)]
+
+
+@contextmanager
+def command(*, as_of: str | None = None, resumes: bool = False, **given: Any) -> Iterator[None]:
+    """Settle the options, then run the body: an error that the user can mend ends in a message and exit code 1.
+
+    Args:
+        as_of: of the command line, not yet read.
+        resumes: say after Ctrl-C that typing the command again goes on where it was.
+        given: options by the name of the setting; what is None stays what it was.
+    """
+    try:
+        _settle(as_of=_day(as_of) if as_of else None, **given)
+        yield
+    except AdpriorError as error:
+        typer.secho(f"\nerror: {error}", fg="red", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped{'; type the same command again to go on where it was' if resumes else ''}", err=True)
+        sys.exit(130)
+
+
+def _settle(**given: Any) -> None:
+    """Put command-line values where every process of this run reads its settings: the environment."""
+    for name, value in given.items():
+        if value is not None and str(value) != "":
+            os.environ[f"ADPRIOR_{name.upper()}"] = str(value)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        remedy = "write it as YYYY-MM-DD, such as 2026-04-22, or leave it out for the newest day"
+        raise BadInput(f"{text!r} is not a day", where="as_of (AS_OF=..., --as-of)", remedy=remedy) from None

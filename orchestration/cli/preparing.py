@@ -1,0 +1,43 @@
+"""Commands that prepare a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.command import Out, Profile, app, command
+
+GROUP = "Prepare a run"
+
+
+@app.command(rich_help_panel=GROUP)
+def settings(
+    values: Annotated[
+        bool, typer.Option("--values", help="Show the values in force, not the documentation.", show_default=False)
+    ] = False,
+) -> None:
+    """List every setting with its meaning and default, as adprior.yaml documents them.
+
+    [dim]Example:[/dim] adprior settings --values
+    """
+    with command():
+        from orchestration.settings import load_settings
+        from orchestration.settings_document import document
+
+        typer.echo(load_settings().model_dump_json(indent=2) if values else document(), nl=values)
+
+
+@app.command("fetch-model", rich_help_panel=GROUP)
+def fetch_model(profile: Profile = None, out: Out = None) -> None:
+    """Fetch the base model into the cache, so that a later run needs no network.
+
+    [dim]Example:[/dim] adprior fetch-model --profile small
+    """
+    with command(resumes=True, profile=profile, out=out):
+        from ml.llm.base_model import fetch_base_model
+        from orchestration.settings import load_settings
+        from orchestration.workspace import Workspace
+
+        name = load_settings().llm.base_model
+        typer.echo(f"{name}: {fetch_base_model(name, Workspace().base_models)}")

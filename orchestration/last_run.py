@@ -1,0 +1,37 @@
+"""What was run last: commands that look at a run open that one unless the user names another."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ml.artifacts import write_json
+from orchestration.settings import Settings, load_settings
+
+_NAMED = ("profile", "source", "data", "mapping")
+
+
+def remember(settings: Settings) -> None:
+    """Leave a note of what is run under `out`."""
+    named = {name: getattr(settings, name) for name in ("profile", "source")}
+    files = {name: getattr(settings, name) for name in ("data", "mapping")}
+    named |= {name: str(path.absolute()) for name, path in files.items() if path}
+    write_json(settings.out.absolute() / "last-run.json", named)
+
+
+def settings_of_last_run() -> Settings:
+    """Settings of the state to look at: what the user named, else what the last run used."""
+    _take_over()
+    load_settings.cache_clear()
+    return load_settings()
+
+
+def _take_over() -> None:
+    last = load_settings().out / "last-run.json"
+    if not last.exists():
+        return
+    # Another source than the last run's has other logs.
+    same_source = "ADPRIOR_SOURCE" not in os.environ
+    for name, value in json.loads(last.read_text()).items():
+        if same_source or name == "profile":
+            os.environ.setdefault(f"ADPRIOR_{name.upper()}", value)
