@@ -10,6 +10,7 @@ answers into one BadInput. It does not know what the files hold.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from upath import UPath
 
 S3_CONFIG: dict[str, Any] = {
-    "connect_timeout": 10,
-    "read_timeout": 60,
-    "retries": {"max_attempts": 4, "mode": "standard"},
+    "connect_timeout": 5,
+    "read_timeout": 20,
+    "retries": {"total_max_attempts": 4, "mode": "standard"},
 }
-"""Seconds until a silent server counts as gone, and tries in all."""
+"""Seconds until a silent server counts as gone, and tries in all (so about 90 s until a run stops)."""
+
+SLOWEST = 100_000
+"""Bytes a second below which an upload counts as stuck."""
+AGAIN = "check the network and AWS_ENDPOINT_URL; what was finished is kept, type the same command again"
 
 
 def is_remote(where: str | Path | UPath) -> bool:
@@ -46,7 +51,40 @@ def place(where: str | Path | UPath) -> Path | UPath:
         return Path(text)
     from upath import UPath
 
-    return UPath(text, use_listings_cache=False, config_kwargs=S3_CONFIG)
+    found = UPath(text, use_listings_cache=False, config_kwargs=S3_CONFIG)
+    found.fs.retries = 1  # botocore retries; s3fs around it would make 25 tries and ten minutes of four
+    return found
+
+
+def put(content: bytes | Path, to: UPath) -> None:
+    """Write one object whole: what a reader sees is the old one or the new one.
+
+    Not `to.open("wb")`: such a file commits what it has when it is closed by an exception or collected, half
+    written or not. And with a time limit: the HTTP client has none while it sends, and would wait for ever.
+
+    Args:
+        content: bytes, or the local file that holds them.
+        to: an S3 path.
+    """
+    from fsspec.asyn import sync
+
+    fs, size = to.fs, len(content) if isinstance(content, bytes) else content.stat().st_size
+    write = fs._pipe_file if isinstance(content, bytes) else fs._put_file
+    given = (to.path, content) if isinstance(content, bytes) else (str(content), to.path)
+    tries = S3_CONFIG["retries"]["total_max_attempts"]
+    waits = tries * (S3_CONFIG["connect_timeout"] + S3_CONFIG["read_timeout"]) + 2**tries
+    sync(fs.loop, write, *given, timeout=waits + size / SLOWEST)
+
+
+def must_answer(where: UPath) -> None:
+    """Ask S3 for one key under a place, so that a wrong key or bucket shows before any work is done.
+
+    Raises:
+        BadInput: there is no such bucket, or it does not let us in.
+    """
+    bucket, key, _ = where.fs.split_path(where.path)
+    with storage_errors(where):
+        where.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
 
 
 @contextmanager
@@ -72,9 +110,10 @@ def _said(error: Exception) -> tuple[str, str] | None:
             "S3 refused access: the key is wrong, or may not do this",
             "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE, or the role) and the bucket's policy",
         )
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__ or "Connect" in type(error).__name__:
-        return (
-            "the S3 server did not answer in time",
-            "check the network and AWS_ENDPOINT_URL; what was finished is kept, type the same command again",
-        )
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "the S3 server did not answer in time", AGAIN
+    if isinstance(error, ConnectionError) or "Connection" in type(error).__name__:
+        return "no connection to the S3 server", AGAIN
+    if isinstance(error, OSError) and error.errno in (errno.EREMOTEIO, errno.EBUSY, errno.EIO):
+        return f"the S3 server failed, and again at every try ({error.strerror})", AGAIN
     return None
