@@ -7,7 +7,7 @@ export PROFILE SOURCE DATA MAPPING AS_OF
 ARGS = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data "$(DATA)") \
        $(if $(MAPPING),--mapping "$(MAPPING)") $(if $(OUT),--out "$(OUT)")
 
-.PHONY: help run ui test test-slow lint clean install
+.PHONY: help run check ui test test-slow lint clean install
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +26,9 @@ install: $(VENV)/.installed ## make .venv and install everything into it
 
 run: install ## the whole pipeline for one snapshot day; type it again to resume
 	@$(BIN)/adprior run $(ARGS) $(if $(AS_OF),--as-of $(AS_OF))
+
+check: install ## look at the logs without running anything: every problem at once, with its remedy
+	@$(BIN)/adprior check $(ARGS) $(if $(AS_OF),--as-of $(AS_OF))
 
 ui: install ## Dagster and MLflow pages on the state that `make run` left
 	@$(BIN)/adprior ui $(ARGS)

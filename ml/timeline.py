@@ -122,6 +122,11 @@ class Timeline:
         """Timeline of the newest day whose test outcomes are all known by `last_day`."""
         return cls(last_day - timedelta(days=settings.label_window_days + settings.outcome_days), settings)
 
+    @classmethod
+    def earliest(cls, first_day: date, settings: TimelineSettings) -> Timeline:
+        """Timeline of the first day whose training labels can lie in logs that begin on `first_day`."""
+        return cls(first_day + (first_day - cls(first_day, settings).predictor_cutoff), settings)
+
     # --- rules: each raises TimelineViolation naming the rule and a row ---------------------------
 
     def check_training_targets(self, targets: pd.DataFrame) -> None:

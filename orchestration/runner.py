@@ -16,8 +16,8 @@ import psutil
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
 
-from ml.errors import BadInput
-from ml.timeline import Timeline, Window
+from ml import snapshot_day
+from ml.timeline import Window
 from orchestration import plan
 from orchestration.graph import NODES, RAW_TABLES
 from orchestration.stage import REDO_TAG, RESUME_TAG
@@ -69,22 +69,8 @@ def choose_day(workspace: Workspace, days: Window) -> tuple[date, bool]:
     Raises:
         BadInput: the logs do not reach back far enough, or the day is not in them.
     """
-    newest = Timeline.newest_closed(days.last, workspace.settings.timeline).as_of
-    day = workspace.settings.as_of or newest
-    training = workspace.timeline(day).predictor_cutoff
-    earliest = days.first + (day - training)  # whose training labels end on the first day of the logs
-    where, fits = (
-        "as_of (AS_OF=...)",
-        f"choose a day in {Window(earliest, days.last)}; a report needs {newest} or earlier",
-    )
-    if day > days.last:
-        raise BadInput(f"snapshot day {day} lies after the logs, which cover {days}", where=where, remedy=fits)
-    if day < earliest:
-        reason = (
-            f"snapshot day {day} is too early for the logs, which cover {days}: its training labels end on {training}"
-        )
-        raise BadInput(reason, where=where, remedy=fits)
-    return day, day <= newest
+    chosen = snapshot_day.choose_day(days, workspace.settings.timeline, workspace.settings.as_of)
+    return chosen.as_of, chosen.closed
 
 
 def finished(

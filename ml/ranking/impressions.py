@@ -33,7 +33,7 @@ COLUMNS = [
     "surface",
 ]
 
-_SHOWN = """
+SHOWN = """
 WITH converted AS (
     SELECT impression_id, min(coalesce(known_at, event_time)) AS known
     FROM conversions WHERE impression_id IS NOT NULL GROUP BY ALL
@@ -45,6 +45,7 @@ SEMI JOIN allowed ON allowed.user_id = i.user_id
 WHERE i.event_time >= $first AND i.event_time < $last + 1
 ORDER BY day, row_id
 """
+"""Impressions with their labels; needs a view `allowed` of user_ids and $first, $last, $outcome."""
 
 
 def ranker_rows(
@@ -87,7 +88,7 @@ def ranker_rows(
         con.register("allowed", allowed)
         if shown:
             limits = {"first": window.first, "last": window.last, "outcome": outcome_days}
-            rows = whole_users(con.execute(_SHOWN, limits).df(), max_rows, rng)
+            rows = whole_users(con.execute(SHOWN, limits).df(), max_rows, rng)
         else:
             rows = sampled_rows(
                 con, lake, window, outcome_days=outcome_days, negatives=negatives, max_rows=max_rows, rng=rng

@@ -19,7 +19,7 @@ POPULARITY_POWER = 0.75
 UNIFORM_SHARE = 0.25
 """Share of the draws that are uniform over the ads on offer, so that rare ads are negatives too."""
 
-_BOUGHT = """
+BOUGHT = """
 SELECT DISTINCT c.user_id, c.ad_id, f.advertiser_id, c.event_time::DATE AS day
 FROM conversions c JOIN ad_filed f ON f.ad_id = c.ad_id AND f.filed < c.event_time::DATE
 SEMI JOIN allowed ON allowed.user_id = c.user_id
@@ -27,6 +27,7 @@ WHERE c.event_time >= $first AND c.event_time < $last + 1
       AND coalesce(c.known_at, c.event_time) < (c.event_time::DATE + $outcome + 1)::TIMESTAMP
 ORDER BY day, c.user_id, c.ad_id
 """
+"""Positives where there are no impressions; needs `allowed`, `create_versions` and $first, $last, $outcome."""
 
 _ON_OFFER = """
 SELECT ad_id, advertiser_id, greatest(ad_filed.filed, f.filed, a.active_from - 1) AS filed,
@@ -60,7 +61,7 @@ def sampled_rows(
         max_rows: whole users are left out at random so that about so many rows come out; None for all.
     """
     create_versions(con, lake)
-    bought = con.execute(_BOUGHT, {"first": window.first, "last": window.last, "outcome": outcome_days}).df()
+    bought = con.execute(BOUGHT, {"first": window.first, "last": window.last, "outcome": outcome_days}).df()
     bought = whole_users(bought, None if max_rows is None else max(1, max_rows // (1 + negatives)), rng)
     drawn = _draw(bought, con.execute(_ON_OFFER).df(), con.execute(_SOLD).df(), negatives, rng)
     rows = pd.concat([bought.assign(label=1), drawn.assign(label=0)], ignore_index=True)

@@ -22,15 +22,23 @@ from ml.artifacts import fingerprint_of
 from ml.errors import BadInput
 from ml.sources.contract import TABLES, Table
 from ml.sources.files import fingerprint_file, parquet_columns, read_parquet
+from ml.sources.problem import Problem
 from ml.timeline import Window
 
 
 class ContractLogs:
-    """A LogSource over a directory; the directory is listed once, when first asked."""
+    """A LogSource over a directory; the directory is listed once, when first asked.
 
-    def __init__(self, root: Path, name: str) -> None:
+    Args:
+        root: the directory.
+        name: of the source.
+        lenient: leave out directories with a wrong name instead of stopping at them.
+    """
+
+    def __init__(self, root: Path, name: str, *, lenient: bool = False) -> None:
         self.root = root
         self.name = name
+        self.lenient = lenient
 
     def window(self) -> Window:
         days = [day for by_day in self._files.values() for day in by_day]
@@ -63,49 +71,95 @@ class ContractLogs:
         schema = [(name, pa.string()) for name in contract.column_names]
         return pa.schema([*schema, ("_day", pa.date32())]).empty_table()
 
+    def problems(self) -> list[Problem]:
+        """Every directory with a wrong name, every file that cannot be read, every column that is missing."""
+        files, found = self._listing
+        for name, by_day in files.items():
+            paths = [path for by in by_day.values() for path in by]
+            found = found + [problem for path in paths for problem in _file_problems(path, TABLES[name])]
+        return found
+
+    def sound(self) -> ContractLogs:
+        """The same logs without the directories that have a wrong name."""
+        return ContractLogs(self.root, self.name, lenient=True)
+
     def fingerprint(self) -> str:
         paths = [path for by_day in self._files.values() for paths in by_day.values() for path in paths]
         return fingerprint_of(sorted((str(path.relative_to(self.root)), fingerprint_file(path)) for path in paths))
 
-    @cached_property
+    @property
     def _files(self) -> dict[str, dict[date, list[Path]]]:
         """Files of each table by day, oldest first."""
+        files, problems = self._listing
+        if problems and not self.lenient:
+            raise problems[0].error()
+        return files
+
+    @cached_property
+    def _listing(self) -> tuple[dict[str, dict[date, list[Path]]], list[Problem]]:
+        """Files of each table by day, oldest first, and what is wrong with names of directories."""
         if not self.root.is_dir():
             raise BadInput("no such directory", where=str(self.root), remedy="set DATA to the directory of the logs")
         found: dict[str, dict[date, list[Path]]] = {}
+        problems: list[Problem] = []
         for directory in sorted(path for path in self.root.iterdir() if path.is_dir()):
             partitions = sorted(directory.glob("date=*"))
             if directory.name in TABLES and partitions:
-                found[directory.name] = {_day_of(partition): _parquet_files(partition) for partition in partitions}
+                days = {partition: _day_of(partition) for partition in partitions}
+                found[directory.name] = {day: _parquet_files(path) for path, day in days.items() if day}
+                problems += [_not_a_day(path) for path, day in days.items() if day is None]
             elif partitions and (meant := get_close_matches(directory.name, TABLES, n=1, cutoff=0.8)):
-                raise BadInput(
-                    f"{directory.name!r} is no table of the contract",
-                    where=str(directory),
-                    remedy=f"rename it to {meant[0]!r}, or move it out of the logs",
+                problems.append(
+                    Problem(
+                        f"{directory.name!r} is no table of the contract",
+                        where=str(directory),
+                        remedy=f"rename it to {meant[0]!r}, or move it out of the logs",
+                        example=directory.name,
+                    )
                 )
-        return found
+        return found, problems
 
 
-def _day_of(partition: Path) -> date:
+def _day_of(partition: Path) -> date | None:
     try:
         return date.fromisoformat(partition.name.removeprefix("date="))
-    except ValueError as error:
-        raise BadInput("not a day", where=str(partition), remedy="name it date=YYYY-MM-DD") from error
+    except ValueError:
+        return None
+
+
+def _not_a_day(partition: Path) -> Problem:
+    return Problem("not a day", str(partition), "name it date=YYYY-MM-DD", example=partition.name)
 
 
 def _parquet_files(partition: Path) -> list[Path]:
     return sorted(path for path in partition.glob("*.parquet") if not path.name.startswith((".", "_")))
 
 
+def _file_problems(path: Path, contract: Table) -> list[Problem]:
+    """What its footer shows to be wrong with one file: unreadable, or every required column it lacks."""
+    try:
+        present = parquet_columns(path)
+    except BadInput as error:
+        return [Problem.of(error, example=path.name)]
+    return [_no_column(path, contract, column, present) for column in contract.required if column not in present]
+
+
+def _no_column(path: Path, contract: Table, column: str, present: list[str]) -> Problem:
+    nearest = get_close_matches(column, present, n=1)
+    return Problem(
+        f"no column {column!r} in table {contract.name}; the file has {', '.join(present)}",
+        where=str(path),
+        remedy=f"deliver column {column!r}: the contract requires it",
+        column=column,
+        example=f"the file has {nearest[0]!r}" if nearest else f"none of its {len(present)} columns is named like it",
+    )
+
+
 def _read_file(path: Path, contract: Table, day: date) -> pa.Table:
     present = parquet_columns(path)
     for column in contract.required:
         if column not in present:
-            raise BadInput(
-                f"no column {column!r} in table {contract.name}; the file has {', '.join(present)}",
-                where=str(path),
-                remedy=f"deliver column {column!r}: the contract requires it",
-            )
+            raise _no_column(path, contract, column, present).error()
     table = read_parquet(path, [name for name in contract.column_names if name in present])
     for i, name in enumerate(contract.column_names):
         if name not in present:

@@ -10,6 +10,8 @@ import csv
 import gzip
 import hashlib
 from collections.abc import Iterable
+from contextlib import closing
+from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
@@ -17,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.errors import BadInput
+from ml.sources.problem import Problem
 
 WHOLE_FILE_BYTES = 16 * 2**20
 """Files up to this size are fingerprinted whole, larger Parquet files by size and footer (which holds the
@@ -81,6 +84,28 @@ def load(con: duckdb.DuckDBPyConnection, path: Path, *, into: str, columns: Iter
     Raises:
         BadInput: no such file, a column it lacks, or a file that cannot be read.
     """
+    source, present = _opened(con, path)
+    try:
+        for column in columns:
+            if column not in present:
+                raise _no_column(path, column, present).error()
+        con.execute(f"CREATE TABLE {into} AS SELECT {', '.join(map(quoted, dict.fromkeys(columns)))} FROM {source}")
+    except duckdb.Error as error:
+        raise unreadable(path, error) from error
+
+
+def file_problems(path: Path, columns: Iterable[str]) -> list[Problem]:
+    """Why `load` would stop at this file: it is missing or unreadable, or every column it lacks."""
+    try:
+        with closing(duckdb.connect()) as con:
+            _, present = _opened(con, path)
+    except BadInput as error:
+        return [Problem.of(error, example=path.name)]
+    return [_no_column(path, column, present) for column in dict.fromkeys(columns) if column not in present]
+
+
+def _opened(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, list[str]]:
+    """SQL that reads a file, and the names of its columns."""
     if not path.is_file():
         raise BadInput(
             "no such file",
@@ -89,17 +114,20 @@ def load(con: duckdb.DuckDBPyConnection, path: Path, *, into: str, columns: Iter
         )
     source = f"read_parquet({literal(path)})" if path.suffix == ".parquet" else _csv(path)
     try:
-        present = [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
-        for column in columns:
-            if column not in present:
-                raise BadInput(
-                    f"no column {column!r}; the file has {', '.join(present)}",
-                    where=str(path),
-                    remedy=f"name the right column in the mapping, or deliver {column!r}",
-                )
-        con.execute(f"CREATE TABLE {into} AS SELECT {', '.join(map(quoted, dict.fromkeys(columns)))} FROM {source}")
+        return source, [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
     except duckdb.Error as error:
         raise unreadable(path, error) from error
+
+
+def _no_column(path: Path, column: str, present: list[str]) -> Problem:
+    nearest = get_close_matches(column, present, n=1)
+    return Problem(
+        f"no column {column!r}; the file has {', '.join(present)}",
+        where=str(path),
+        remedy=f"name the right column in the mapping, or deliver {column!r}",
+        column=column,
+        example=f"the file has {nearest[0]!r}" if nearest else f"none of its {len(present)} columns is named like it",
+    )
 
 
 def _csv(path: Path) -> str:

@@ -32,8 +32,9 @@ import pyarrow as pa
 from ml.artifacts import fingerprint_of
 from ml.errors import BadInput
 from ml.sources.contract import TABLES
-from ml.sources.files import fingerprint_file, load
+from ml.sources.files import file_problems, fingerprint_file, load
 from ml.sources.mapping import PurchaseMapping
+from ml.sources.problem import Problem
 from ml.sources.purchase_tables import build
 from ml.timeline import Window
 
@@ -79,6 +80,13 @@ class PurchaseLogs:
         files = {part.file: fingerprint_file(self._existing(part.file)) for part in parts if part}
         return fingerprint_of([self.mapping.model_dump(mode="json"), files])
 
+    def problems(self) -> list[Problem]:
+        """Every file that is missing or cannot be read, and every mapped column that one lacks."""
+        found: list[Problem] = []
+        for file, columns in self._wanted().values():
+            found += file_problems(self.data / file, columns)
+        return found
+
     def differences(self) -> dict[str, int]:
         """Where events and items disagree, in purchases (nothing of it is dropped): for reports."""
         counted = self._con.execute(
@@ -99,21 +107,40 @@ class PurchaseLogs:
             raise BadInput("no such file", where=str(path), remedy="set DATA to the directory that holds it")
         return path
 
-    @cached_property
+    @property
     def _con(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with one table per contract table, each with its `_day`."""
+        if isinstance(self._loaded, BadInput):
+            raise self._loaded
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> duckdb.DuckDBPyConnection | BadInput:
+        """The tables, or why there are none: files that cannot be read are not read again for every table."""
         con = duckdb.connect(config={"memory_limit": "2GB"})
         con.execute("SET TimeZone = 'UTC'")
-        self._load(con)
+        try:
+            self._load(con)
+        except BadInput as error:
+            return error
         build(con, self.mapping)
         return con
 
     def _load(self, con: duckdb.DuckDBPyConnection) -> None:
+        for into, (file, columns) in self._wanted().items():
+            load(con, self.data / file, into=into, columns=columns)
+
+    def _wanted(self) -> dict[str, tuple[str, list[str]]]:
+        """The table to load each file into, the file's name and its columns that the mapping names."""
         events, items, users = self.mapping.events, self.mapping.items, self.mapping.users
-        named = [events.user, self._time_column, events.sequence, events.item, events.advertiser, events.value]
-        load(con, self.data / events.file, into="raw_events", columns=[name for name in named if name])
-        named = [items.item, items.advertiser, items.category, items.vertical]
-        load(con, self.data / items.file, into="raw_items", columns=[name for name in named if name])
+        named: dict[str, tuple[str, list[str | None]]] = {
+            "raw_events": (
+                events.file,
+                [events.user, self._time_column, events.sequence, events.item, events.advertiser, events.value],
+            ),
+            "raw_items": (items.file, [items.item, items.advertiser, items.category, items.vertical]),
+        }
         if users:
-            named = [users.user, users.age_bucket, users.gender, users.region, users.consent]
-            load(con, self.data / users.file, into="raw_users", columns=[name for name in named if name])
+            fields = [users.user, users.age_bucket, users.gender, users.region, users.consent]
+            named["raw_users"] = (users.file, fields)
+        return {into: (file, [name for name in columns if name]) for into, (file, columns) in named.items()}

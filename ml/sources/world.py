@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from ml.artifacts import read_manifest
 from ml.progress import Progress, silent
+from ml.sources.base import LogSource
 from ml.sources.contract import TABLES
+from ml.sources.problem import Problem
 from ml.timeline import Window
 from ml.world.settings import WorldSettings
 from ml.world.simulator import simulate, world_fingerprint
@@ -56,6 +58,14 @@ class WorldSource:
     def read(self, table: str, window: Window) -> pa.Table:
         """Rows filed under the days of `window`, with `_day`; see `ml.sources.base.LogSource`."""
         return self._delivery().read(table, window)
+
+    def problems(self) -> list[Problem]:
+        """Of the files in `landing`, which somebody may have changed; simulates if there are none yet."""
+        return self._delivery().problems()
+
+    def sound(self) -> LogSource:
+        """The logs in `landing` without directories that have a wrong name."""
+        return self._delivery().sound()
 
     def fingerprint(self) -> str:
         """Of the files in `landing`, so that one changed by hand counts; simulates if there are none yet."""

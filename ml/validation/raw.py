@@ -77,14 +77,24 @@ def check_volumes(
     """
     import great_expectations.expectations as gxe
 
-    delivered = (volumes["rows"] + volumes["quarantined"]).clip(lower=1)
-    before = volumes["rows"].shift(1).rolling(14, min_periods=7).median()
-    frame = volumes.assign(
-        quarantined_share=volumes["quarantined"] / delivered,
-        volume_ratio=(volumes["rows"] / before.where(before >= 50)).astype(float),
-    )
+    frame = day_measures(volumes)
     frame = frame[frame["day"].isin(days)].reset_index(drop=True)
     rules = [gxe.ExpectColumnValuesToBeBetween(column="quarantined_share", max_value=max_quarantined)]
     if judge_ratio and frame["volume_ratio"].notna().any():
         rules.append(gxe.ExpectColumnValuesToBeBetween(column="volume_ratio", min_value=min_ratio, max_value=max_ratio))
     return validate(frame, rules, what)
+
+
+def day_measures(volumes: pd.DataFrame) -> pd.DataFrame:
+    """With each day's quarantined_share and its volume_ratio: rows over the median of the 14 days before, where at
+    least 7 came before, of 50 rows or more; else null.
+
+    Args:
+        volumes: columns day, rows, quarantined, oldest first.
+    """
+    delivered = (volumes["rows"] + volumes["quarantined"]).clip(lower=1)
+    before = volumes["rows"].shift(1).rolling(14, min_periods=7).median()
+    return volumes.assign(
+        quarantined_share=volumes["quarantined"] / delivered,
+        volume_ratio=(volumes["rows"] / before.where(before >= 50)).astype(float),
+    )

@@ -1,0 +1,81 @@
+"""What to do about rows that break the contract, by the reason that `ml.sources.rules` gives.
+
+Also how a value is shown: never one that could be a person's own words or address.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ml.contexts.scrub import PRIVATE_WORD, looks_private
+from ml.sources.contract import PRIVATE, TABLES, Column, Table
+
+SHOWN_CHARACTERS = 32
+"""A longer value, or one of several words, is described and not shown."""
+PHONE = re.compile(r"\+[\d\s().\-/]{7,}")
+_TYPES = {
+    "TIMESTAMP": "write moments as 2026-03-04 09:30:00 (UTC) or with an offset, 2026-03-04T09:30:00+02:00; no numbers",
+    "DATE": "write days as 2026-03-04",
+    "BOOLEAN": "write true or false (also yes/no, 1/0); anything else is not taken for consent",
+    "DOUBLE": "write plain numbers with a decimal point, no currency signs or thousands separators; null where unknown",
+    "BIGINT": "write whole numbers",
+}
+
+
+def remedy_of(table: str, reason: str) -> str:
+    """What the owner of the log should do about rows set aside for `reason`."""
+    column, _, said = reason.partition(": ")
+    contract = next((c for c in TABLES[table].columns if c.name == column), None)
+    if said == "missing":
+        return f"deliver a value of {column} in every row; look for the export or join that lost it"
+    if said.startswith("not a finite"):
+        return "deliver null where a number is unknown, never NaN or infinity"
+    if said.startswith("not a ") and contract:
+        return _TYPES.get(contract.type, f"deliver {column} as {contract.type}")
+    if said.startswith("not one of") and contract:
+        return f"translate the values to {', '.join(contract.allowed)}"
+    if said.startswith(("below", "above")):
+        return f"{column} must not be {said}: correct the export, or its unit; returns and refunds are no {table}"
+    return _about_rows(table, column, said)
+
+
+def _about_rows(table: str, column: str, said: str) -> str:
+    """Remedies of reasons that concern more than the value itself."""
+    if said == "not on its filing day":
+        return "file each row under the UTC day of its event_time: convert local times to UTC before you partition"
+    if said == "after its filing day":
+        return f"a row cannot be delivered before its own change: correct {column}, or file it under a later day"
+    if said == "before event_time":
+        return "known_at is when an event became known, never before it happened: correct it, or leave it null"
+    if said.startswith("not found in "):
+        other = said.removeprefix("not found in ")
+        return f"deliver the row of {other} with that {column}, no later than the day of the event"
+    if said == "delivered twice":
+        return "deliver each row once; the first is used, nothing else is lost"
+    if said.startswith("conflicts"):
+        return f"give every row of {table} a {column} of its own; the first one was used"
+    return f"correct {column} in {table}"
+
+
+def shown(table: Table, column: str, value: str | None) -> str:
+    """A value as it may be shown: not a person's words, nor anything like an address."""
+    if value is None:
+        return "null"
+    contract = next((c for c in table.columns if c.name == column), None)
+    if column in PRIVATE or _address(value, contract):
+        return "(not shown: it may be private)"
+    is_time = contract is not None and contract.type in ("TIMESTAMP", "DATE")
+    if len(value) > SHOWN_CHARACTERS or (len(value.split()) > 1 and not is_time):
+        return f"(not shown: text of {len(value)} characters)"
+    return repr(value)
+
+
+def _address(value: str, contract: Column | None) -> bool:
+    """Does the value look like an e-mail address, a URL or a phone number?"""
+    if contract is None or contract.type == "VARCHAR":
+        return bool(PRIVATE_WORD.search(value.lower()) or PHONE.fullmatch(value))
+    numeric = contract.type in ("TIMESTAMP", "DATE", "DOUBLE", "BIGINT")
+    words = value.lower().split()
+    if numeric:  # digits and decimal points are their business
+        return any("@" in word or "://" in word or word.startswith("www.") for word in words)
+    return looks_private(value)
