@@ -7,7 +7,7 @@ export PROFILE SOURCE DATA MAPPING AS_OF
 ARGS = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data "$(DATA)") \
        $(if $(MAPPING),--mapping "$(MAPPING)") $(if $(OUT),--out "$(OUT)")
 
-.PHONY: help run check ui test test-slow lint clean install
+.PHONY: help run check backfill ui test test-slow lint clean install
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -29,6 +29,9 @@ run: install ## the whole pipeline for one snapshot day; type it again to resume
 
 check: install ## look at the logs without running anything: every problem at once, with its remedy
 	@$(BIN)/adprior check $(ARGS) $(if $(AS_OF),--as-of $(AS_OF))
+
+backfill: install ## FROM=<day> TO=<day>: those days one after another (default: the newest 14); resumes
+	@$(BIN)/adprior backfill $(ARGS) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 ui: install ## Dagster and MLflow pages on the state that `make run` left
 	@$(BIN)/adprior ui $(ARGS)

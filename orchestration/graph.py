@@ -9,7 +9,7 @@
         \\-------------------------------^----------^
 
 A *daily* asset has one result per snapshot day. A *model* asset has versions: day x uses the newest
-version of its recipe whose data ends by x, and trains one only if there is none.
+version of its recipe whose data ends by x, and trains one only if there is none, or if it is asked to retrain.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Node:
     settings: tuple[str, ...]
     """Sections (or `section.field`s) of the settings that change its result."""
     code_version: str = "1"
+    reads_outcomes: bool = False
+    """Does it read what happened after the day, up to `Timeline.test_closes`?"""
 
 
 NODES: dict[str, Node] = {
@@ -67,11 +69,14 @@ NODES: dict[str, Node] = {
                 *RAW_TABLES,
             ),
             ("evaluation", "timeline", "seed"),
+            reads_outcomes=True,
         ),
         Node("report", "daily", "evaluation", ("evaluation",), ()),
     )
 }
 """Every asset behind the raw tables, in an order in which they can be made."""
+AFTER_CLOSE = ("control_predictions", "evaluation", "report")
+"""Stages that compare with labels; they wait until the label window has closed."""
 
 
 def asset_arguments(name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from orchestration.workspace import Workspace
 
 
 def read(workspace: Workspace) -> dict[str, Any]:
-    """{"days": {day: source fingerprint}, "tables": {table: {day: {"rows", "quarantined"}}}, "examples": ...}."""
+    """{"days": {day: fingerprint of its delivery}, "tables": {table: {day: {"rows", "quarantined"}}}, ...}."""
     path = workspace.root / "lake" / "ingested.json"
     empty: dict[str, Any] = {"days": {}, "tables": {}, "examples": {}, "seconds": 0.0, "dagster_run_id": ""}
     return empty | json.loads(path.read_text()) if path.exists() else empty
@@ -26,8 +26,7 @@ def read(workspace: Workspace) -> dict[str, Any]:
 def update(workspace: Workspace, window: Window, report: IngestReport, *, seconds: float, run_id: str) -> None:
     """Record an ingest of the days of `window`."""
     record = read(workspace)
-    fingerprint = workspace.source.fingerprint()
-    record["days"] |= {day.isoformat(): fingerprint for day in window.days}
+    record["days"] |= {day.isoformat(): workspace.source.fingerprint(day) for day in window.days}
     record |= {"seconds": seconds, "dagster_run_id": run_id}
     for name, table in report.tables.items():
         days = record["tables"].setdefault(name, {})

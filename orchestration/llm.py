@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml.artifacts import fingerprint_of
 from ml.llm.settings import LLMSettings
 from ml.progress import Progress, silent
 from orchestration.stage import Stage
@@ -33,6 +34,23 @@ def load_llm(stage: Stage) -> LLMPredictor:
 
     directory = stage.input("advertiser_llm")
     return LLMPredictor.load(directory, base_model(stage), model_version=directory.name, settings=stage.settings.llm)
+
+
+def same_model(stage: Stage) -> str:
+    """Fingerprint of the checkpoint's files: equal for two days that were scored by the very same weights."""
+    return fingerprint_of(stage.workspace.manifest(stage.input("advertiser_llm"))["files"])
+
+
+def earlier_states(stage: Stage) -> Path | None:
+    """Newest published predictions, up to the stage's day, whose states come from the very same weights."""
+    if not stage.settings.predictions.incremental:
+        return None
+    mine = same_model(stage)
+    for directory in reversed(stage.workspace.tables(stage.asset)):
+        manifest = stage.workspace.manifest(directory)
+        if directory.name <= stage.day.isoformat() and manifest.get("same_model") == mine:
+            return directory
+    return None
 
 
 def beats_popularity(metrics: dict[str, float]) -> bool:

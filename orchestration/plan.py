@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ml.artifacts import fingerprint_of, read_manifest
+from ml.errors import BadInput
+from ml.timeline import Timeline, Window
 from orchestration.graph import NODES, RAW_TABLES
 from orchestration.workspace import Workspace
 
@@ -26,19 +28,43 @@ def recipe(workspace: Workspace, asset: str) -> str:
 
 
 def model_version(workspace: Workspace, asset: str, day: date) -> str:
-    """Version of a model asset that `day` uses: an existing one, or the one that would be trained."""
+    """Version of a model asset that `day` uses: an existing one, or the one that would be trained.
+
+    A version older than one of a model it builds on is out of date: a retraining that was stopped half-way is
+    completed by the next run.
+    """
     made_by = recipe(workspace, asset)
     existing = workspace.model(asset, day, made_by)
-    return existing.name if existing else f"{day.isoformat()}-{made_by}"
+    below = [up for up in NODES[asset].upstream if up in NODES and NODES[up].kind == "model"]
+    oldest = max((trained_on(model_version(workspace, up, day)) for up in below), default=date.min)
+    if existing and trained_on(existing.name) >= oldest:
+        return existing.name
+    return new_version(workspace, asset, day)
+
+
+def new_version(workspace: Workspace, asset: str, day: date) -> str:
+    """Version that a training on `day` publishes."""
+    return f"{day.isoformat()}-{recipe(workspace, asset)}"
+
+
+def trained_on(version: str) -> date:
+    """Snapshot day whose data a version was trained on."""
+    return date.fromisoformat(version[:10])
 
 
 def fingerprint(workspace: Workspace, asset: str, day: date) -> str:
-    """Fingerprint of an asset's result for `day`."""
+    """Fingerprint of an asset's result for `day`.
+
+    Of the raw logs only the days it reads count, or every delivery would make all earlier days old.
+    """
     node = NODES[asset]
     if node.kind == "model":
         return model_version(workspace, asset, day)
     below = {up: fingerprint(workspace, up, day) for up in node.upstream if up in NODES}
-    raw = ingested(workspace) if any(up in RAW_TABLES for up in node.upstream) else {}
+    raw = {}
+    if any(up in RAW_TABLES for up in node.upstream):
+        last = workspace.timeline(day).test_closes if node.reads_outcomes else day
+        raw = {filed: mark for filed, mark in ingested(workspace).items() if filed <= last.isoformat()}
     sections = _sections(workspace, node.settings)
     return fingerprint_of([asset, node.code_version, day, sections, _origin(workspace), raw, below])
 
@@ -61,6 +87,31 @@ def ingested(workspace: Workspace) -> dict[str, str]:
     path = workspace.root / "lake" / "ingested.json"
     days: dict[str, str] = json.loads(path.read_text())["days"] if path.exists() else {}
     return days
+
+
+def require_logs(workspace: Workspace, asset: str, day: date) -> None:
+    """The lake reaches from its first day to `day` without a gap, and far enough back for a model.
+
+    Raises:
+        BadInput: it does not; a result made from it would be wrong and look right.
+    """
+    if not any(up in RAW_TABLES for up in NODES[asset].upstream):
+        return
+    have = {date.fromisoformat(filed) for filed in ingested(workspace)}
+    where, first = f"lake of {workspace.root}, for {asset} of {day}", min(have, default=day)
+    if missing := [d for d in Window(first, day).days if d not in have]:
+        raise BadInput(
+            f"no raw logs of {len(missing)} days up to {day}; the first one is {missing[0]}",
+            where=where,
+            remedy=f"materialize the raw tables for {missing[0]}..{missing[-1]} (or `adprior backfill`)",
+        )
+    earliest = Timeline.earliest(first, workspace.settings.timeline).as_of
+    if NODES[asset].kind == "model" and day < earliest:
+        raise BadInput(
+            f"a model of {day} needs older logs: they begin on {first}, its training labels end before that",
+            where=where,
+            remedy=f"take {earliest} or a later day, or materialize the raw tables of earlier days",
+        )
 
 
 def _sections(workspace: Workspace, names: tuple[str, ...]) -> dict[str, Any]:

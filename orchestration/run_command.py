@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -19,6 +21,9 @@ from orchestration.settings import load_settings
 from orchestration.terminal import TerminalDisplay, display
 from orchestration.workspace import Workspace
 
+if TYPE_CHECKING:
+    import dagster as dg
+
 
 class RunStopped(AdpriorError):
     """The run stopped before the report; the message carries the reason."""
@@ -29,6 +34,26 @@ def run_command() -> None:
 
     Raises:
         AdpriorError: with the one reason the run stopped.
+    """
+    with session() as (workspace, instance, console):
+        from orchestration.definitions import defs
+        from orchestration.runner import run_everything
+
+        day = run_everything(workspace, defs, instance)
+    report = workspace.table("report", day)
+    if (report / "report.json").exists():
+        _print_results(console, report)
+    else:
+        console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
+    console.print("\nNext: [bold]make ui[/bold] opens the Dagster and MLflow pages on this state.")
+
+
+@contextmanager
+def session() -> Iterator[tuple[Workspace, dg.DagsterInstance, Console]]:
+    """A terminal at work on the workspace of the settings: its Dagster instance, base model at hand, stages shown.
+
+    Raises:
+        RunStopped: a stage or check failed inside; with the one reason.
     """
     warnings.filterwarnings("ignore")
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
@@ -41,21 +66,14 @@ def run_command() -> None:
 
     import dagster as dg
 
-    from orchestration.definitions import defs
-    from orchestration.runner import RunFailed, run_everything
+    from orchestration.runner import RunFailed
 
     with dg.DagsterInstance.get() as instance, TerminalDisplay(console):
         try:
             _fetch_base_model(workspace)
-            day = run_everything(workspace, defs, instance)
+            yield workspace, instance, console
         except RunFailed as failure:
             raise RunStopped(f"{failure}\n  nothing downstream was run; `make ui` shows the failed run") from None
-    report = workspace.table("report", day)
-    if (report / "report.json").exists():
-        _print_results(console, report)
-    else:
-        console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
-    console.print("\nNext: [bold]make ui[/bold] opens the Dagster and MLflow pages on this state.")
 
 
 def _fetch_base_model(workspace: Workspace) -> None:

@@ -19,14 +19,14 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from ml import snapshot_day
 from ml.timeline import Window
 from orchestration import plan
-from orchestration.graph import NODES, RAW_TABLES
+from orchestration.graph import AFTER_CLOSE, NODES, RAW_TABLES
 from orchestration.stage import REDO_TAG, RESUME_TAG
 from orchestration.terminal import display
 from orchestration.workspace import Workspace
 
 PID_TAG = "adprior/pid"
-AFTER_CLOSE = ("control_predictions", "evaluation", "report")
-"""Stages that compare with labels; they wait until the label window has closed."""
+CHECK_HISTORY = 400
+"""Newest evaluations of a check among which those of a day are looked for."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -43,24 +43,41 @@ def run_everything(workspace: Workspace, definitions: dg.Definitions, instance: 
     close_abandoned_runs(instance)
     days = workspace.source.window()
     day, closed = choose_day(workspace, days)
-    if raw_finished(workspace, instance, definitions, days):
-        display().skipped("raw_logs")
-    else:
-        tags = {
-            "dagster/asset_partition_range_start": max(days.first, workspace.settings.first_day).isoformat(),
-            "dagster/asset_partition_range_end": days.last.isoformat(),
-        }
-        _execute(definitions, "ingest_raw_logs", instance, tags=tags)
+    ingest_unfinished(workspace, definitions, instance, days)
     wanted = [name for name in NODES if closed or name not in AFTER_CLOSE]
+    make_unfinished(workspace, definitions, instance, day, wanted)
+    return day
+
+
+def ingest_unfinished(
+    workspace: Workspace, definitions: dg.Definitions, instance: dg.DagsterInstance, days: Window
+) -> None:
+    """Ingest, in one run, from the first of these days that is not in the lake as delivered to the last such day."""
+    days = Window(max(days.first, workspace.settings.first_day), days.last)
+    done = plan.ingested(workspace)
+    todo = [day for day in days.days if done.get(day.isoformat()) != workspace.source.fingerprint(day)]
+    if not todo and checks_passed(instance, definitions, RAW_TABLES):
+        return display().skipped("raw_logs")
+    todo = todo or days.days
+    tags = {
+        "dagster/asset_partition_range_start": todo[0].isoformat(),
+        "dagster/asset_partition_range_end": todo[-1].isoformat(),
+    }
+    return _execute(definitions, "ingest_raw_logs", instance, tags=tags)
+
+
+def make_unfinished(
+    workspace: Workspace, definitions: dg.Definitions, instance: dg.DagsterInstance, day: date, wanted: list[str]
+) -> None:
+    """Make, in one run, what of these assets is not finished for the day."""
     todo = [name for name in wanted if not finished(workspace, instance, definitions, name, day)]
     for name in wanted:
         if name not in todo:
             display().skipped(name)
     if todo:
-        again = [name for name in todo if check_failed(instance, definitions, name)]
+        again = [name for name in todo if check_failed(instance, definitions, name, day)]
         tags = {REDO_TAG: ",".join(again)}
         _execute(definitions, "snapshot_day", instance, tags=tags, partition_key=day.isoformat(), selection=todo)
-    return day
 
 
 def choose_day(workspace: Workspace, days: Window) -> tuple[date, bool]:
@@ -78,42 +95,49 @@ def finished(
 ) -> bool:
     """Is the asset published, up to date, and were its blocking checks passed after that?"""
     manifest = plan.published(workspace, asset, day)
-    return manifest is not None and checks_passed(instance, definitions, [asset])
+    return manifest is not None and checks_passed(instance, definitions, [asset], day)
 
 
-def raw_finished(workspace: Workspace, instance: dg.DagsterInstance, definitions: dg.Definitions, days: Window) -> bool:
-    """Are all days ingested from what the source delivers now, and were the checks passed?"""
-    expected = workspace.source.fingerprint()
-    done = {day for day, fp in plan.ingested(workspace).items() if fp == expected}
-    needed = {d.isoformat() for d in Window(max(days.first, workspace.settings.first_day), days.last).days}
-    return needed <= done and checks_passed(instance, definitions, RAW_TABLES)
+def checks_passed(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, assets: Iterable[str], day: date | None = None
+) -> bool:
+    """Did the newest evaluation of every blocking check of these assets pass, after their newest materialization?
 
-
-def checks_passed(instance: dg.DagsterInstance, definitions: dg.Definitions, assets: Iterable[str]) -> bool:
-    """Did the newest evaluation of every blocking check of these assets pass, after their newest materialization?"""
+    Args:
+        day: only what runs for this day made of daily assets counts; None takes every run.
+    """
     for asset in assets:
-        made = instance.get_latest_materialization_event(dg.AssetKey(asset))
-        if made is None:
+        mine = day if asset in NODES and NODES[asset].kind == "daily" else None
+        partitions = [mine.isoformat()] if mine else None
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=partitions)
+        made = instance.fetch_materializations(wanted, limit=1).records
+        if not made:
             return False
-        for record in _blocking_checks(instance, definitions, asset):
-            if record is None or record.status != Status.SUCCEEDED or record.create_timestamp < made.timestamp - 1:
+        for record in _blocking_checks(instance, definitions, asset, mine):
+            if record is None or record.status != Status.SUCCEEDED or record.create_timestamp < made[0].timestamp - 1:
                 return False
     return True
 
 
-def check_failed(instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str) -> bool:
+def check_failed(instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str, day: date) -> bool:
     """Did a blocking check of the asset fail? Then its result is not taken over but made again."""
-    records = _blocking_checks(instance, definitions, asset)
+    records = _blocking_checks(instance, definitions, asset, day if NODES[asset].kind == "daily" else None)
     return any(record is not None and record.status == Status.FAILED for record in records)
 
 
 def _blocking_checks(
-    instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str
+    instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str, day: date | None
 ) -> list[AssetCheckExecutionRecord | None]:
+    """Newest record of every blocking check, in runs for `day` only if one is given."""
     graph = definitions.resolve_asset_graph()
     keys = [key for key in graph.get_check_keys_for_assets({dg.AssetKey(asset)}) if graph.get(key).blocking]
-    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    return [found.get(key) for key in keys]
+    if day is None:
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        return [found.get(key) for key in keys]
+    for_day = dg.RunsFilter(tags={"dagster/partition": day.isoformat()})
+    runs = {run.run_id for run in instance.get_runs(for_day)}
+    history = [instance.event_log_storage.get_asset_check_execution_history(key, limit=CHECK_HISTORY) for key in keys]
+    return [next((record for record in records if record.run_id in runs), None) for records in history]
 
 
 def close_abandoned_runs(instance: dg.DagsterInstance) -> None:

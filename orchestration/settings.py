@@ -28,6 +28,7 @@ from ml.sources.mapping import AMAZON14, SAMPLE, load_mapping
 from ml.timeline import TimelineSettings
 from ml.world.settings import WorldSettings
 
+CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -53,6 +54,9 @@ class PredictionSettings(BaseModel):
     """Known conversions a user needs to be scored."""
     max_users: int | None = Field(None, ge=1)
     """Score only a seeded sample of this many active users; null scores all."""
+    incremental: bool = True
+    """Read only the users whose context has changed since an earlier day scored by the same model; the others keep
+    what the model had read. False reads every user every day."""
     past_users: int = Field(2000, ge=1)
     """Users (a seeded sample) scored at past snapshots to give the ranker's training rows their priors."""
 
@@ -74,6 +78,28 @@ class CheckSettings(BaseModel):
     """Advertisers that must have a training target."""
     max_top10_share: float = Field(0.8, gt=0, le=1)
     """Share of candidate slots that the ten largest advertisers may hold before a warning."""
+
+
+class ScheduleSettings(BaseModel):
+    """When the schedules tick, all in UTC; they are switched on and off in the Dagster UI."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    daily_at: str = Field("00:30", pattern=CLOCK)
+    """Time of day (HH:MM) at which yesterday is materialized: when its logs have been delivered."""
+    catch_up_days: int = Field(7, ge=0)
+    """Days before yesterday that are materialized as well if they are not in the lake, such as late deliveries."""
+    evaluate_at: str = Field("06:00", pattern=CLOCK)
+    """Time of day at which the newest day whose outcomes are known is evaluated."""
+    retrain_on: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    """Weekday of the retraining."""
+    retrain_at: str = Field("03:00", pattern=CLOCK)
+    """Time of day of the retraining."""
+
+    def cron(self, at: str, weekday: str = "*") -> str:
+        """Cron line for a time of day, every day or on one weekday."""
+        hour, minute = at.split(":")
+        return f"{int(minute)} {int(hour)} * * {weekday[:3]}"
 
 
 class InterfaceSettings(BaseModel):
@@ -129,6 +155,7 @@ class Settings(BaseSettings):
     ranker: RankerSettings = RankerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     checks: CheckSettings = CheckSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
     ui: InterfaceSettings = InterfaceSettings()
 
     @classmethod

@@ -15,17 +15,24 @@ from typing import Any
 
 import dagster as dg
 
-from ml.artifacts import publish, work_dir
+from ml.artifacts import publish, read_manifest, work_dir
 from ml.errors import BadInput
 from ml.progress import Progress
 from ml.timeline import Timeline
 from orchestration import plan
+from orchestration.graph import NODES
 from orchestration.settings import Settings
 from orchestration.terminal import display
 from orchestration.workspace import Workspace
 
 RESUME_TAG = "adprior/resume"
 """Runs with this tag take a stage that is already published and up to date as it is."""
+
+RETRAIN_TAG = "adprior/retrain"
+"""Runs with this tag train new versions of their models on their day, whatever versions there are; value: why."""
+
+DAY_TAG = "adprior/day"
+"""Snapshot day of a run without a partition: models have none."""
 
 REDO_TAG = "adprior/redo"
 """Except these stages (comma-separated): a blocking check refused what they had published."""
@@ -38,10 +45,20 @@ class Stage:
         self.context, self.workspace = context, workspace
         self.asset = context.asset_key.to_user_string()
         self.day = snapshot_day(context, workspace)
-        self.fingerprint = plan.fingerprint(workspace, self.asset, self.day)
-        self.target = plan.target(workspace, self.asset, self.day)
+        self.target, self.fingerprint = self._to_be_made()
         self.started = time.monotonic()
+        plan.require_logs(workspace, self.asset, self.day)
         display().stage(self.asset)
+
+    def _to_be_made(self) -> tuple[Path, str]:
+        """Directory and fingerprint of the result: a model is trained anew where it is asked for by name."""
+        tags = self.context.run.tags
+        asked_for = RETRAIN_TAG in tags or RESUME_TAG not in tags
+        if NODES[self.asset].kind == "model" and asked_for:
+            version = plan.new_version(self.workspace, self.asset, self.day)
+            return self.workspace.root / "models" / self.asset / version, version
+        mark = plan.fingerprint(self.workspace, self.asset, self.day)
+        return plan.target(self.workspace, self.asset, self.day), mark
 
     @property
     def settings(self) -> Settings:
@@ -75,7 +92,9 @@ class Stage:
         tags = self.context.run.tags
         if RESUME_TAG not in tags or self.asset in tags.get(REDO_TAG, "").split(","):
             return None
-        manifest = plan.published(self.workspace, self.asset, self.day)
+        manifest = read_manifest(self.target)
+        if manifest and manifest["fingerprint"] != self.fingerprint:
+            manifest = None
         if manifest:
             display().skipped(self.asset)
         return self._result(manifest, {"reused": True}) if manifest else None
@@ -168,11 +187,11 @@ def _interval(value: Mapping[str, Any]) -> str:
 
 
 def snapshot_day(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, workspace: Workspace) -> date:
-    """The day a run is about: its partition, else `as_of` of the settings, else the newest closed day.
+    """The day a run is about: its partition or day tag, else `as_of` of the settings, else the newest closed day.
 
     Model assets have no partitions of their own; in a run for a partition they are made for its day.
     """
-    key = context.run.tags.get("dagster/partition")
+    key = context.run.tags.get("dagster/partition") or context.run.tags.get(DAY_TAG)
     if key:
         return date.fromisoformat(key)
     if workspace.settings.as_of:

@@ -60,6 +60,11 @@ class Workspace:
         """Published directory of a daily asset."""
         return self.root / "tables" / asset / day.isoformat()
 
+    def tables(self, asset: str) -> list[Path]:
+        """Published directories of a daily asset, oldest day first."""
+        found = (self.root / "tables" / asset).glob("[0-9]*")
+        return sorted(path for path in found if read_manifest(path))
+
     def models(self, asset: str, recipe: str) -> list[Path]:
         """Published versions of a model asset made by this recipe, oldest first."""
         found = (self.root / "models" / asset).glob(f"[0-9]*-{recipe}")

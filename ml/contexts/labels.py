@@ -6,6 +6,8 @@ predicts may import it.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 
@@ -76,6 +78,18 @@ def eligible_users(contexts: UserContexts, min_conversions: int) -> np.ndarray:
     """Rows of the users with at least this many conversions in their stream, ascending."""
     counts = np.bincount(contexts.conversions()["user"].to_numpy(), minlength=len(contexts))
     return np.flatnonzero(counts >= min_conversions)
+
+
+def stable_sample(user_ids: np.ndarray, most: int | None, seed: int) -> np.ndarray:
+    """Rows of up to `most` users, ascending: those whose hashed id comes first.
+
+    A user who is in it stays in it from day to day, unless new ones hash before him: drawn by position, each day's
+    sample would be another one and nothing could be taken over from the day before.
+    """
+    if most is None or len(user_ids) <= most:
+        return np.arange(len(user_ids))
+    marks = [hashlib.blake2b(f"{seed}/{user}".encode(), digest_size=8).digest() for user in user_ids]
+    return np.sort(np.argsort(np.array(marks), kind="stable")[:most])
 
 
 test_labels.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would take for a test

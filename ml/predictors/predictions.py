@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+FOLDER = "predictions"
+"""Where a published stage keeps the table, as Parquet files."""
 COLUMNS = ["user_id", "day", "source", "advertiser_id", "rank", "probability", "model_version"]
 
 
@@ -79,12 +81,12 @@ def violations(predictions: pd.DataFrame, catalogue_ids: set[str]) -> list[str]:
 
 def read_predictions(directory: Path) -> pd.DataFrame:
     """The published predictions of one stage (Parquet shards under `predictions/`), by source, user and rank."""
-    shards = sorted((directory / "predictions").glob("*.parquet"))
+    shards = sorted((directory / FOLDER).glob("*.parquet"))
     table = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
     return table.sort_values(["source", "user_id", "day", "rank"], kind="stable", ignore_index=True)
 
 
 def write_predictions(predictions: pd.DataFrame, work: Path) -> None:
     """Write a whole table where `read_predictions` finds it."""
-    (work / "predictions").mkdir(exist_ok=True)
-    predictions.to_parquet(work / "predictions" / "all.parquet", index=False)
+    (work / FOLDER).mkdir(exist_ok=True)
+    predictions.to_parquet(work / FOLDER / "all.parquet", index=False)

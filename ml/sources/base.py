@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Protocol
 
 import pyarrow as pa
@@ -32,6 +33,9 @@ class LogSource(Protocol):
         """
         ...
 
-    def fingerprint(self) -> str:
-        """Changes when what would be delivered changes."""
+    def fingerprint(self, day: date | None = None) -> str:
+        """Changes when what would be delivered for `day` changes; without a day, when anything would.
+
+        A source that cannot tell days apart gives the same for each: then a change makes every day new.
+        """
         ...

@@ -83,8 +83,10 @@ class ContractLogs:
         """The same logs without the directories that have a wrong name."""
         return ContractLogs(self.root, self.name, lenient=True)
 
-    def fingerprint(self) -> str:
-        paths = [path for by_day in self._files.values() for paths in by_day.values() for path in paths]
+    def fingerprint(self, day: date | None = None) -> str:
+        """See LogSource.fingerprint; of the files' bytes."""
+        listed = [item for by_day in self._files.values() for item in by_day.items()]
+        paths = [path for filed, paths in listed if day in (None, filed) for path in paths]
         return fingerprint_of(sorted((str(path.relative_to(self.root)), fingerprint_file(path)) for path in paths))
 
     @property

@@ -75,7 +75,12 @@ class PurchaseLogs:
         days = f"_day BETWEEN DATE '{window.first}' AND DATE '{window.last}'"
         return self._con.sql(f"SELECT * FROM {table} WHERE {days} ORDER BY {ordered}").to_arrow_table()
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, day: date | None = None) -> str:
+        """See LogSource.fingerprint; one file holds all days, so every day has the same."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         parts = [self.mapping.events, self.mapping.items, self.mapping.users]
         files = {part.file: fingerprint_file(self._existing(part.file)) for part in parts if part}
         return fingerprint_of([self.mapping.model_dump(mode="json"), files])

@@ -5,6 +5,7 @@ It does not simulate (`ml.world` does) and reads what was simulated like any oth
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,9 @@ class WorldSource:
         """The logs in `landing` without directories that have a wrong name."""
         return self._delivery().sound()
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, day: date | None = None) -> str:
         """Of the files in `landing`, so that one changed by hand counts; simulates if there are none yet."""
-        return self._delivery().fingerprint()
+        return self._delivery().fingerprint(day)
 
     def _delivery(self) -> ContractLogs:
         from ml.sources.contract_logs import ContractLogs

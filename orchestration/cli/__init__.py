@@ -15,5 +15,6 @@ from orchestration.cli.command import app
 from orchestration.cli import running
 from orchestration.cli import looking
 from orchestration.cli import preparing
+from orchestration.cli import operating
 
-__all__ = ["app", "looking", "preparing", "running"]
+__all__ = ["app", "looking", "operating", "preparing", "running"]

@@ -74,7 +74,7 @@ def command(*, as_of: str | None = None, resumes: bool = False, **given: Any) ->
         given: options by the name of the setting; what is None stays what it was.
     """
     try:
-        _settle(as_of=_day(as_of) if as_of else None, **given)
+        _settle(as_of=as_day(as_of, "as_of (AS_OF=..., --as-of)"), **given)
         yield
     except AdpriorError as error:
         typer.secho(f"\nerror: {error}", fg="red", err=True)
@@ -91,9 +91,16 @@ def _settle(**given: Any) -> None:
             os.environ[f"ADPRIOR_{name.upper()}"] = str(value)
 
 
-def _day(text: str) -> date:
+def as_day(text: str | None, where: str) -> date | None:
+    """The day that an option names; None if it is not given.
+
+    Raises:
+        BadInput: not a day.
+    """
+    if not text:
+        return None
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
-        remedy = "write it as YYYY-MM-DD, such as 2026-04-22, or leave it out for the newest day"
-        raise BadInput(f"{text!r} is not a day", where="as_of (AS_OF=..., --as-of)", remedy=remedy) from None
+        remedy = "write it as YYYY-MM-DD, such as 2026-04-22, or leave it out for the default"
+        raise BadInput(f"{text!r} is not a day", where=where, remedy=remedy) from None

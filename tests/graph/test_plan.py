@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from ml.artifacts import publish, work_dir
+from ml.errors import BadInput
 from orchestration import plan
 from orchestration.graph import NODES
 from orchestration.settings import Settings
@@ -74,6 +76,7 @@ def test_the_newest_usable_version_serves(space: Workspace):
 
 def test_daily_results_depend_on_the_model_version_they_used(space: Workspace):
     before = plan.fingerprint(space, "advertiser_predictions", LATER)
+    make(space, "training_examples", DAY)
     make(space, "advertiser_llm", DAY)
     assert plan.fingerprint(space, "advertiser_predictions", LATER) != before
 
@@ -86,3 +89,40 @@ def test_new_raw_logs_make_daily_results_old_and_keep_models(space: Workspace):
     old = {name for name in NODES if plan.published(space, name, DAY) is None}
     assert {"user_contexts", "evaluation", "report", "advertiser_predictions", "candidate_sets"} <= old
     assert not {"advertiser_llm", "ranker", "training_examples"} & old
+
+
+def test_a_half_finished_retraining_is_completed_by_the_next_day(space: Workspace):
+    """After a retraining that stopped behind the LLM, the old ranker would meet the new LLM's priors."""
+    for name in NODES:
+        make(space, name, EARLIER)
+    for name in ("training_examples", "advertiser_llm"):
+        version = plan.new_version(space, name, DAY)
+        target = space.root / "models" / name / version
+        publish(work_dir(target, version), target, {"fingerprint": version})
+    todo = {name for name in NODES if NODES[name].kind == "model" and plan.published(space, name, LATER) is None}
+    assert todo == {"past_predictions", "ranker"}
+
+
+def test_later_logs_do_not_make_earlier_days_old(space: Workspace):
+    (space.root / "lake").mkdir(parents=True)
+    record = space.root / "lake" / "ingested.json"
+    record.write_text('{"days": {"2026-04-22": "a", "2026-05-06": "a"}}')
+    for name in NODES:
+        make(space, name, DAY)
+    record.write_text('{"days": {"2026-04-22": "a", "2026-05-06": "a", "2026-05-07": "b"}}')
+    assert all(plan.published(space, name, DAY) for name in NODES), "outcomes of the day close on 2026-05-06"
+    record.write_text('{"days": {"2026-04-22": "a", "2026-05-06": "other", "2026-05-07": "b"}}')
+    assert {name for name in NODES if plan.published(space, name, DAY) is None} == {"evaluation", "report"}
+
+
+def test_a_gap_in_the_lake_stops_what_would_be_made_of_it(space: Workspace):
+    (space.root / "lake").mkdir(parents=True)
+    record = space.root / "lake" / "ingested.json"
+    days = [f"2026-03-{day:02d}" for day in range(1, 32)] + [f"2026-04-{day:02d}" for day in range(1, 23) if day != 9]
+    record.write_text(json.dumps({"days": dict.fromkeys(days, "a")}))
+    with pytest.raises(BadInput, match="2026-04-09"):
+        plan.require_logs(space, "user_contexts", DAY)
+    plan.require_logs(space, "candidate_sets", DAY)
+    with pytest.raises(BadInput, match="older logs"):
+        plan.require_logs(space, "training_examples", date(2026, 3, 20))
+    plan.require_logs(space, "training_examples", date(2026, 3, 22))
