@@ -75,8 +75,8 @@ class TolerantSource:
         parts = [self.read(table, Window(day, day)) for day in window.days]
         return pa.concat_tables([part for part in parts if part.num_rows] or parts[:1], promote_options="permissive")
 
-    def fingerprint(self) -> str:
-        return self.inner.fingerprint()
+    def fingerprint(self, day: date | None = None) -> str:
+        return self.inner.fingerprint(day)
 
     def unsound(self) -> set[str]:
         """Tables that are missing, or of which something could not be read."""
