@@ -104,7 +104,12 @@ def storage_errors(where: str | Path | UPath) -> Iterator[None]:
 def _said(error: Exception) -> tuple[str, str] | None:
     """What went wrong on S3 and what to do, or None for an error that is not the storage's."""
     if isinstance(error, FileNotFoundError):
-        return "no such bucket, or nothing under this prefix", "correct the s3:// address, or deliver the files"
+        return (
+            "no such bucket or object (it may just have been deleted)",
+            "correct the s3:// address or deliver the files; after a deletion, type the same command again",
+        )
+    if type(error).__name__ == "FileExpired":
+        return "the object was replaced while it was read", "type the same command again"
     if isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError":
         return (
             "S3 refused access: the key is wrong, or may not do this",

@@ -94,7 +94,7 @@ def random_frames(
     return {name: _typed(TABLES[name], frame) for name, frame in frames.items()}
 
 
-def write_lake(frames: Frames, root: Path) -> Lake:
+def write_lake(frames: Frames, root: Any) -> Lake:
     """A lake holding the frames: one partition a table and `_day`, rows sorted as the contract says."""
     lake = Lake(root)
     for name, frame in frames.items():

@@ -283,7 +283,8 @@ def forget_connections() -> None:
     """fsspec keeps file systems by their arguments; what they read from the environment is not among these."""
     import s3fs
 
-    s3fs.S3FileSystem.clear_instance_cache()
+    for kind in (s3fs.S3FileSystem, *s3fs.S3FileSystem.__subclasses__()):
+        kind.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")

@@ -37,14 +37,14 @@ def create_versions(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
 
 
 def _versions(lake: Lake, table: str) -> str:
-    if not lake.days(table):
+    if not (days := lake.days(table)):
         return f"SELECT *, NULL::DATE AS known_day FROM {table} WHERE false"
     contract = TABLES[table]
     changed = "updated_at" if "updated_at" in contract.column_names else "date::TIMESTAMP"
     return f"""
         WITH filed AS (
             SELECT *, {changed} AS changed, greatest(date, ({changed})::DATE) AS known_day
-            FROM read_parquet('{lake.root}/{table}/date=*/part-0.parquet', hive_partitioning=true)
+            FROM {lake.scan(table, days)}
         ), per_day AS (
             SELECT * FROM filed
             QUALIFY row_number() OVER (PARTITION BY {contract.key}, known_day ORDER BY changed DESC, date DESC) = 1

@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import duckdb
 import pyarrow as pa
@@ -31,6 +31,9 @@ from ml.sources.base import LogSource
 from ml.sources.contract import PRIVATE, TABLES
 from ml.sources.rules import Rules, Verdict
 from ml.timeline import Window
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 REQUIRED = ("advertisers", "ads", "users", "conversions")
 """Tables without which there is nothing to predict."""
@@ -81,7 +84,7 @@ def ingest(
     source: LogSource,
     window: Window,
     lake: Lake,
-    quarantine: Path,
+    quarantine: Path | UPath,
     *,
     sparse: bool,
     progress: Progress = silent,
@@ -105,8 +108,8 @@ def ingest(
     report = IngestReport(window, {name: TableReport() for name in names})
     backlog_day = source.backlog_day if isinstance(source, HasBacklog) else None
     days = window.days
-    with closing(duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(lake.root / ".spill")})) as con:
-        rules = Rules(con, lake, window, backlog_day)
+    with closing(duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(lake.spill)})) as con:
+        rules = Rules(lake.attach(con), lake, window, backlog_day)
         for start in range(0, len(days), chunk_days):
             chunk = days[start : start + chunk_days]
             batches = {name: _read(source, name, Window(chunk[0], chunk[-1])) for name in names}
@@ -171,7 +174,7 @@ def _write(name: str, chunk: list[date], verdict: Verdict, lake: Lake, quarantin
         if rows.num_rows:
             quarantine.write_day(name, day, rows)
         else:
-            quarantine.path(name, day).unlink(missing_ok=True)
+            quarantine.remove_day(name, day)
     for day, rows in _by_day(verdict.good, chunk):
         lake.write_day(name, day, rows.drop_columns(["_day"]))
 

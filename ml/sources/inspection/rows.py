@@ -142,8 +142,8 @@ def _reference(
         aside = con.execute(f"SELECT count(*) FROM {mine} WHERE {column} IN {keys}").fetchall()[0][0]
     if aside and other in tainted:
         return f"read again when the rows of {other} can be judged", aside
-    if lake.days(other):
-        keys = f"(SELECT {key} FROM {_rows_of(lake.root, other)})"
+    if days := lake.days(other):
+        keys = f"(SELECT {key} FROM {lake.scan(other, days)})"
         later = con.execute(f"SELECT count(*) FROM {mine} WHERE {column} IN {keys}").fetchall()[0][0]
     if aside > rows / 2:
         remedy = f"{aside:,} of them point to rows of {other} that are set aside themselves: mend those first"
