@@ -26,7 +26,8 @@ class LogSource(Protocol):
     def read(self, table: str, window: Window) -> pa.Table:
         """Rows of one table filed under the days of `window`, plus a column `_day` (DATE): the filing day.
 
-        Values are as delivered: wrong types, nulls and duplicates are the ingest's business.
+        Values are as delivered: wrong types, nulls and duplicates are the ingest's business. A column `_fault`, if
+        there is one, says why a row cannot be right (`<column>: <what is wrong>`), where only the source can see it.
 
         Raises:
             BadInput: a missing table or column, or an unreadable file.

@@ -9,10 +9,13 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
+import zlib
 from collections.abc import Iterable
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import duckdb
 import pyarrow as pa
@@ -36,7 +39,7 @@ def literal(text: str | Path) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def unreadable(path: Path, error: Exception) -> BadInput:
+def unreadable(path: Path | str, error: Exception) -> BadInput:
     # Not the line of a CSV file that DuckDB quotes: it may hold a person's data. Nor its hints: they are about DuckDB.
     lines = str(error).partition("Possible")[0].splitlines()
     problem = "; ".join(line.strip() for line in lines if line.strip() and not line.startswith("Original Line"))
@@ -131,25 +134,43 @@ def _no_column(path: Path, column: str, present: list[str]) -> Problem:
 
 
 def _csv(path: Path) -> str:
-    """SQL that reads a CSV file, with nothing left to be sniffed: a short file must not read unlike a long one."""
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8-sig") as file
-        ):
-            header = next(csv.reader(file), [])
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        with path.open("rb") as raw:
+            return csv_source(raw, str(path), literal(path))
+    except OSError as error:
         raise unreadable(path, error) from error
+
+
+def csv_source(raw: BinaryIO, where: str, urls: str, delimiter: str = ",", more: str = "") -> str:
+    """SQL that reads CSV files with the header of `raw`, one of them.
+
+    Nothing is left to be sniffed: a short file must not read unlike a long one. All values are text.
+
+    Args:
+        raw: an open file, packed if `where` ends in .gz.
+        where: its name.
+        urls: SQL of the path, or the list of paths, to read.
+        delimiter: between values.
+        more: further options of read_csv.
+
+    Raises:
+        BadInput: it cannot be read, or its first line is no header.
+    """
+    try:
+        plain = gzip.GzipFile(fileobj=raw) if where.endswith(".gz") else raw
+        with io.TextIOWrapper(cast(BinaryIO, plain), encoding="utf-8-sig", newline="") as text:
+            header = next(csv.reader(text, delimiter=delimiter), [])
+    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+        raise unreadable(where, error) from error
     if not header or len(set(header)) < len(header) or "" in header:
         raise BadInput(
             f"no header line with a name for every column, but {header}",
-            where=str(path),
-            remedy="write the columns' names, each once and separated by commas, into the first line",
+            where=where,
+            remedy=f"write the columns' names, each once and separated by {delimiter!r}, into the first line",
         )
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
-    options = """header = true, auto_detect = false, delim = ',', quote = '"', escape = '"', nullstr = ''"""
-    return f"read_csv({literal(path)}, columns = {{{columns}}}, {options})"
+    options = f"""header = true, auto_detect = false, delim = {literal(delimiter)}, quote = '"', escape = '"'"""
+    return f"read_csv({urls}, columns = {{{columns}}}, {options}, nullstr = ''{more})"
 
 
 def fingerprint_file(path: Path) -> str:

@@ -29,7 +29,7 @@ from ml.lake import Lake
 from ml.progress import Progress, silent
 from ml.sources.base import LogSource
 from ml.sources.contract import PRIVATE, TABLES
-from ml.sources.rules import Rules, Verdict
+from ml.sources.rules import FAULT, Rules, Verdict
 from ml.timeline import Window
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _read(source: LogSource, name: str, window: Window) -> pa.Table:
                 where=f"source {source.name}, table {name}, {window}",
                 remedy=f"deliver column {column!r}: the contract requires it",
             )
-    return batch.select(["_day", *(c for c in table.column_names if c in batch.column_names)])
+    return batch.select(["_day", *(c for c in (*table.column_names, FAULT) if c in batch.column_names)])
 
 
 def _empty_days(source: LogSource, batches: dict[str, pa.Table], chunk: list[date], sparse: bool) -> list[date]:

@@ -6,15 +6,13 @@ docs/guides/purchase-logs.md.
 
 from __future__ import annotations
 
-import typing
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import yaml  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml.errors import BadInput
+from ml.sources.mapping_errors import load_model
 
 AMAZON14 = Path(__file__).parent / "mappings" / "amazon14.yaml"
 """The mapping of the amazon14 layout, which the sample has as well."""
@@ -126,51 +124,6 @@ def load_mapping(path: Path) -> PurchaseMapping:
     """Read a mapping file.
 
     Raises:
-        BadInput: no such file, no YAML, or a field that is missing, unknown or has a value it may not have; it names
-            the file, every such field with its value, and what belongs there.
+        BadInput: no such file, no YAML, or a wrong field (see `ml.sources.mapping_errors`).
     """
-    if not path.is_file():
-        raise BadInput("no such mapping file", where=str(path), remedy=f"write one ({GUIDE}) or correct the path")
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise BadInput(
-            f"not YAML: {problem}", where=str(path), remedy=f"correct it; an example is in {GUIDE}"
-        ) from error
-    if not isinstance(given, dict):
-        raise BadInput("not a mapping of fields to values", where=str(path), remedy=f"see the example in {GUIDE}")
-    try:
-        return PurchaseMapping.model_validate(given)
-    except ValidationError as error:
-        problems = [_problem(dict(one)) for one in error.errors()]
-        raise BadInput(
-            "; ".join(what for what, _ in problems),
-            where=str(path),
-            remedy="; ".join(dict.fromkeys(remedy for _, remedy in problems)) + f" (all fields: {GUIDE})",
-        ) from error
-
-
-def _problem(error: dict[str, Any]) -> tuple[str, str]:
-    """What is wrong with one field, and what belongs there."""
-    where = [str(part) for part in error["loc"]]
-    field = ".".join(where) or "the file"
-    model = _model_at(where[:-1])
-    if error["type"] == "extra_forbidden":
-        return f"unknown field {field!r}", f"remove {field}; known fields here: {', '.join(model.model_fields)}"
-    meaning = model.model_fields[where[-1]].description if where and where[-1] in model.model_fields else None
-    remedy = f"{field}: {' '.join(meaning.split())}" if meaning else f"correct {field}"
-    if error["type"] == "missing":
-        return f"field {field!r} is missing", remedy
-    message = error["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(error["input"], dict) else f" (value: {error['input']!r})"
-    return f"{field}: {message}{value}", remedy
-
-
-def _model_at(where: list[str]) -> type[BaseModel]:
-    """The model that holds the fields under `where`."""
-    model: type[BaseModel] = PurchaseMapping
-    for name in where:
-        kinds = [model.model_fields[name].annotation, *typing.get_args(model.model_fields[name].annotation)]
-        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return model
+    return load_model(path, PurchaseMapping, GUIDE)

@@ -17,6 +17,7 @@ Reasons read `<column>: <what is wrong>`:
     ad_id: not found in ads                no good row with that key up to the row's day
     click_id: delivered twice              the very same row is kept once
     click_id: conflicts with another row   same key, other content; the first by (day, sort order) is kept
+    kind: value not in the mapping         and what else a source says itself of a row
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from ml.sources.contract import TABLES, Column, Table
 from ml.sources.files import literal, quoted
 from ml.timeline import Window
 
+FAULT = "_fault"
+"""Column of a batch with the source's own reason against a row, if it has one: that comes before every rule."""
 TRUE, FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
 """Spellings of a BOOLEAN; anything else is not one: a consent of 2 or -1 must not read as given."""
 
@@ -83,7 +86,8 @@ class Rules:
 
         Args:
             table: the contract's table.
-            batch: `_day` (DATE) and any of the contract's columns, of any type; lacks none that is required.
+            batch: `_day` (DATE) and any of the contract's columns, of any type; lacks none that is required. May have
+                FAULT as well.
         """
         batch = batch.append_column("_row", pa.array(range(batch.num_rows), pa.int64()))
         self.con.register("batch", batch)
@@ -114,12 +118,14 @@ class Rules:
     def _type_and_check(self, table: Table) -> None:
         """Create `typed`: `_row`, `_day`, the contract's columns, `reason` (null so far for good rows)."""
         types = dict(self.con.execute("SELECT column_name, column_type FROM (DESCRIBE batch)").fetchall())
-        raw = ", ".join(
+        raw = f"{FAULT}, " if FAULT in types else ""
+        raw += ", ".join(
             f"{quoted(c.name) if c.name in types else 'NULL'} AS {quoted('raw_' + c.name)}" for c in table.columns
         )
         cast = ", ".join(f"{_cast(c, types.get(c.name, 'NULL'))} AS {quoted(c.name)}" for c in table.columns)
         cases = [*_value_rules(table), *self._time_rules(table)]
-        whens = " ".join(f"WHEN {broken} THEN {literal(reason)}" for broken, reason in cases)
+        whens = f"WHEN {FAULT} IS NOT NULL THEN {FAULT} " if FAULT in types else ""
+        whens += " ".join(f"WHEN {broken} THEN {literal(reason)}" for broken, reason in cases)
         self.con.execute(
             f"CREATE OR REPLACE TEMP TABLE typed AS SELECT _row, _day, {_listed(table)}, CASE {whens} END AS reason "
             f"FROM (SELECT *, {cast} FROM (SELECT _row, _day, {raw} FROM batch))"
