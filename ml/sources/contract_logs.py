@@ -1,4 +1,4 @@
-"""ContractLogs: raw logs that already have the contract's tables and column names, as Parquet on disk.
+"""ContractLogs: raw logs that already have the contract's tables and column names, as Parquet, local or on S3.
 
     <root>/<table>/date=YYYY-MM-DD/*.parquet
 
@@ -21,7 +21,8 @@ import pyarrow as pa
 from ml.artifacts import fingerprint_of
 from ml.errors import BadInput
 from ml.sources.contract import TABLES, Table
-from ml.sources.files import fingerprint_file, parquet_columns, read_parquet
+from ml.sources.files import parquet_columns, read_parquet
+from ml.sources.log_files import RawFile, RawFiles
 from ml.sources.problem import Problem
 from ml.timeline import Window
 
@@ -30,13 +31,14 @@ class ContractLogs:
     """A LogSource over a directory; the directory is listed once, when first asked.
 
     Args:
-        root: the directory.
+        root: the directory, or an s3:// prefix.
         name: of the source.
         lenient: leave out directories with a wrong name instead of stopping at them.
     """
 
-    def __init__(self, root: Path, name: str, *, lenient: bool = False) -> None:
-        self.root = root
+    def __init__(self, root: str | Path, name: str, *, lenient: bool = False) -> None:
+        self.raw = RawFiles(root)
+        self.root = self.raw.root
         self.name = name
         self.lenient = lenient
 
@@ -45,7 +47,7 @@ class ContractLogs:
         if not days:
             raise BadInput(
                 "no day partitions",
-                where=str(self.root),
+                where=self.root,
                 remedy="deliver files as <table>/date=YYYY-MM-DD/*.parquet, or set DATA to the directory that has them",
             )
         return Window(min(days), max(days))
@@ -57,17 +59,17 @@ class ContractLogs:
         """See LogSource.read; columns in the contract's order, then `_day`."""
         if table not in self._files:
             raise BadInput(
-                "no such table", where=str(self.root / table), remedy=f"deliver {table}, or do not ask for it"
+                "no such table", where=f"{self.root}/{table}", remedy=f"deliver {table}, or do not ask for it"
             )
         contract = TABLES[table]
         parts = [
-            _read_file(path, contract, day)
-            for day, paths in self._files[table].items()
+            _read_file(self.raw, file, contract, day)
+            for day, files in self._files[table].items()
             if day in window
-            for path in paths
+            for file in files
         ]
         if parts:
-            return _concatenate(parts, self.root / table)
+            return _concatenate(parts, f"{self.root}/{table}")
         schema = [(name, pa.string()) for name in contract.column_names]
         return pa.schema([*schema, ("_day", pa.date32())]).empty_table()
 
@@ -75,8 +77,8 @@ class ContractLogs:
         """Every directory with a wrong name, every file that cannot be read, every column that is missing."""
         files, found = self._listing
         for name, by_day in files.items():
-            paths = [path for by in by_day.values() for path in by]
-            found = found + [problem for path in paths for problem in _file_problems(path, TABLES[name])]
+            listed = [file for by in by_day.values() for file in by]
+            found = found + [problem for file in listed for problem in _file_problems(self.raw, file, TABLES[name])]
         return found
 
     def sound(self) -> ContractLogs:
@@ -84,13 +86,13 @@ class ContractLogs:
         return ContractLogs(self.root, self.name, lenient=True)
 
     def fingerprint(self, day: date | None = None) -> str:
-        """See LogSource.fingerprint; of the files' bytes."""
+        """See LogSource.fingerprint; of local files' bytes, of objects' ETags."""
         listed = [item for by_day in self._files.values() for item in by_day.items()]
-        paths = [path for filed, paths in listed if day in (None, filed) for path in paths]
-        return fingerprint_of(sorted((str(path.relative_to(self.root)), fingerprint_file(path)) for path in paths))
+        files = [file for filed, files in listed if day in (None, filed) for file in files]
+        return fingerprint_of(self.raw.fingerprint(sorted(files, key=lambda file: file.name)))
 
     @property
-    def _files(self) -> dict[str, dict[date, list[Path]]]:
+    def _files(self) -> dict[str, dict[date, list[RawFile]]]:
         """Files of each table by day, oldest first."""
         files, problems = self._listing
         if problems and not self.lenient:
@@ -98,71 +100,75 @@ class ContractLogs:
         return files
 
     @cached_property
-    def _listing(self) -> tuple[dict[str, dict[date, list[Path]]], list[Problem]]:
+    def _listing(self) -> tuple[dict[str, dict[date, list[RawFile]]], list[Problem]]:
         """Files of each table by day, oldest first, and what is wrong with names of directories."""
-        if not self.root.is_dir():
-            raise BadInput("no such directory", where=str(self.root), remedy="set DATA to the directory of the logs")
-        found: dict[str, dict[date, list[Path]]] = {}
+        partitions = {"/".join(name.split("/")[:2]) for name in self.raw.names() if name.split("/")[1:2]}
+        partitions = {path for path in partitions if path.split("/")[1].startswith("date=")}
+        found: dict[str, dict[date, list[RawFile]]] = {}
         problems: list[Problem] = []
-        for directory in sorted(path for path in self.root.iterdir() if path.is_dir()):
-            partitions = sorted(directory.glob("date=*"))
-            if directory.name in TABLES and partitions:
-                days = {partition: _day_of(partition) for partition in partitions}
-                found[directory.name] = {day: _parquet_files(path) for path, day in days.items() if day}
-                problems += [_not_a_day(path) for path, day in days.items() if day is None]
-            elif partitions and (meant := get_close_matches(directory.name, TABLES, n=1, cutoff=0.8)):
+        for directory in sorted({path.split("/")[0] for path in partitions}):
+            if directory in TABLES:
+                mine = sorted(path for path in partitions if path.startswith(f"{directory}/"))
+                days = {path: _day_of(path) for path in mine}
+                listed = self.raw.find([f"{directory}/date=*/*.parquet"])
+                by_path = {path: [file for file in listed if file.name.rpartition("/")[0] == path] for path in mine}
+                found[directory] = {day: by_path[path] for path, day in days.items() if day}
+                problems += [_not_a_day(f"{self.root}/{path}") for path, day in days.items() if day is None]
+            elif meant := get_close_matches(directory, TABLES, n=1, cutoff=0.8):
                 problems.append(
                     Problem(
-                        f"{directory.name!r} is no table of the contract",
-                        where=str(directory),
+                        f"{directory!r} is no table of the contract",
+                        where=f"{self.root}/{directory}",
                         remedy=f"rename it to {meant[0]!r}, or move it out of the logs",
-                        example=directory.name,
+                        example=directory,
                     )
                 )
         return found, problems
 
 
-def _day_of(partition: Path) -> date | None:
+def _day_of(partition: str) -> date | None:
     try:
-        return date.fromisoformat(partition.name.removeprefix("date="))
+        return date.fromisoformat(partition.rpartition("date=")[2])
     except ValueError:
         return None
 
 
-def _not_a_day(partition: Path) -> Problem:
-    return Problem("not a day", str(partition), "name it date=YYYY-MM-DD", example=partition.name)
+def _not_a_day(partition: str) -> Problem:
+    return Problem("not a day", partition, "name it date=YYYY-MM-DD", example=partition.rpartition("/")[2])
 
 
-def _parquet_files(partition: Path) -> list[Path]:
-    return sorted(path for path in partition.glob("*.parquet") if not path.name.startswith((".", "_")))
-
-
-def _file_problems(path: Path, contract: Table) -> list[Problem]:
+def _file_problems(raw: RawFiles, file: RawFile, contract: Table) -> list[Problem]:
     """What its footer shows to be wrong with one file: unreadable, or every required column it lacks."""
     try:
-        present = parquet_columns(path)
+        present = _columns(raw, file)
     except BadInput as error:
-        return [Problem.of(error, example=path.name)]
-    return [_no_column(path, contract, column, present) for column in contract.required if column not in present]
+        return [Problem.of(error, example=file.name.rpartition("/")[2])]
+    return [_no_column(file, contract, column, present) for column in contract.required if column not in present]
 
 
-def _no_column(path: Path, contract: Table, column: str, present: list[str]) -> Problem:
+def _columns(raw: RawFiles, file: RawFile) -> list[str]:
+    with raw.reading([file]), raw.open(file) as opened:
+        return parquet_columns(opened)
+
+
+def _no_column(file: RawFile, contract: Table, column: str, present: list[str]) -> Problem:
     nearest = get_close_matches(column, present, n=1)
     return Problem(
         f"no column {column!r} in table {contract.name}; the file has {', '.join(present)}",
-        where=str(path),
+        where=file.url,
         remedy=f"deliver column {column!r}: the contract requires it",
         column=column,
         example=f"the file has {nearest[0]!r}" if nearest else f"none of its {len(present)} columns is named like it",
     )
 
 
-def _read_file(path: Path, contract: Table, day: date) -> pa.Table:
-    present = parquet_columns(path)
+def _read_file(raw: RawFiles, file: RawFile, contract: Table, day: date) -> pa.Table:
+    present = _columns(raw, file)
     for column in contract.required:
         if column not in present:
-            raise _no_column(path, contract, column, present).error()
-    table = read_parquet(path, [name for name in contract.column_names if name in present])
+            raise _no_column(file, contract, column, present).error()
+    with raw.reading([file]), raw.open(file) as opened:
+        table = read_parquet(opened, [name for name in contract.column_names if name in present])
     for i, name in enumerate(contract.column_names):
         if name not in present:
             table = table.add_column(i, name, pa.nulls(table.num_rows))
@@ -170,7 +176,7 @@ def _read_file(path: Path, contract: Table, day: date) -> pa.Table:
     return table.append_column("_day", pa.array([day] * table.num_rows, pa.date32()))
 
 
-def _concatenate(parts: list[pa.Table], where: Path) -> pa.Table:
+def _concatenate(parts: list[pa.Table], where: str) -> pa.Table:
     """One table of all parts; a column whose type differs between files becomes text, so no file is lost."""
     columns = {}
     for name in parts[0].column_names:
@@ -183,7 +189,7 @@ def _concatenate(parts: list[pa.Table], where: Path) -> pa.Table:
         except pa.ArrowException as error:
             raise BadInput(
                 f"column {name!r} has types in different files that have nothing in common ({error})",
-                where=str(where),
+                where=where,
                 remedy="deliver the column with one type, the contract's",
             ) from error
         columns[name] = pa.chunked_array(chunks, type=common)

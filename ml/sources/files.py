@@ -50,34 +50,19 @@ def unreadable(path: Path | str, error: Exception) -> BadInput:
     )
 
 
-def read_parquet(path: Path, columns: list[str]) -> pa.Table:
-    """The given columns of one Parquet file, in file order; dictionaries are decoded.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
-    try:
-        # ParquetFile and not read_table: the latter would take `date=...` in the path for a column.
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns=columns)
-        for i, column in enumerate(table.schema):
-            if pa.types.is_dictionary(column.type):
-                table = table.set_column(i, column.name, table.column(i).cast(column.type.value_type))
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise unreadable(path, error) from error
+def read_parquet(file: BinaryIO, columns: list[str]) -> pa.Table:
+    """The given columns of one open Parquet file, in file order; dictionaries are decoded."""
+    # ParquetFile and not read_table: the latter would take `date=...` in the path for a column.
+    table = pq.ParquetFile(file).read(columns=columns)
+    for i, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            table = table.set_column(i, column.name, table.column(i).cast(column.type.value_type))
     return table
 
 
-def parquet_columns(path: Path) -> list[str]:
-    """Column names of one Parquet file.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
-    try:
-        names: list[str] = pq.read_schema(path).names
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise unreadable(path, error) from error
+def parquet_columns(file: BinaryIO) -> list[str]:
+    """Column names of one open Parquet file."""
+    names: list[str] = pq.read_schema(file).names
     return names
 
 

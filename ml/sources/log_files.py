@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 import duckdb
+import pyarrow as pa
 
 from ml.errors import BadInput
 from ml.places import is_remote, place, storage_errors
@@ -112,6 +113,8 @@ class RawFiles:
 
     def _below(self, base: str) -> dict[str, dict[str, Any]]:
         base = "" if base == "." else base
+        if base and "" in self._listed:  # everything was listed already
+            return {n: i for n, i in self._listed[""].items() if n == base or n.startswith(f"{base}/")}
         if base not in self._listed:
             with storage_errors(self.root):
                 if not self.remote and not Path(self.root).is_dir():
@@ -161,7 +164,7 @@ class RawFiles:
         if files[0].kind == ".parquet":
             return f"read_parquet({urls}, filename = '{FILE}', hive_partitioning = false)"
         tab = files[0].kind.startswith(".tsv")
-        with self.reading(files[:1]), self.filesystem.open(files[0].url, "rb") as raw:
+        with self.reading(files[:1]), self.open(files[0]) as raw:
             return csv_source(raw, files[0].url, urls, "\t" if tab else delimiter, f", filename = '{FILE}'")
 
     @contextmanager
@@ -180,12 +183,16 @@ class RawFiles:
                     where=gone[0].url,
                     remedy="deliver it again, or type the same command again if it was meant to go",
                 ) from error
-            with storage_errors(files[0].url if len(files) == 1 else self.root):
-                if self.remote and not isinstance(cause, duckdb.Error):
-                    raise cause from error
-            if isinstance(error, duckdb.Error | OSError | EOFError):
+            where = files[0].url if len(files) == 1 else self.root
+            if self.remote and (said := _storage_said(cause, where)):
+                raise said from error
+            if isinstance(error, duckdb.Error | pa.ArrowException | OSError | EOFError):
                 raise unreadable(_named(error, files), error) from error
             raise
+
+    def open(self, file: RawFile) -> BinaryIO:
+        opened: BinaryIO = self.filesystem.open(file.url, "rb")
+        return opened
 
     def _gone(self, file: RawFile) -> bool:
         with storage_errors(file.url):
@@ -207,6 +214,16 @@ def _cause(error: duckdb.Error) -> Exception:
     kind = known if isinstance(known, type) and issubclass(known, Exception) else type(name, (Exception,), {})
     raised: Exception = kind(said[2])
     return raised
+
+
+def _storage_said(cause: Exception, where: str) -> BadInput | None:
+    try:
+        with storage_errors(where):
+            raise cause
+    except BadInput as said:
+        return said
+    except Exception:
+        return None
 
 
 def _named(error: Exception, files: Sequence[RawFile]) -> str:

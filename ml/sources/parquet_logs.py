@@ -92,12 +92,17 @@ class ParquetLogs:
             with self.raw.reading(files):
                 return staged(con, TABLES[table], selects, window, self.mapping.first_day, derived=parts[0].derived)
 
-    def fingerprint(self) -> str:
-        files = {file.name: file for parts in self._parts.values() for part in parts for file in part.files}
+    def fingerprint(self, day: date | None = None) -> str:
+        """See LogSource.fingerprint; of local files' bytes, of objects' ETags, and of the mapping.
+
+        Only files whose paths name days tell one day from another.
+        """
+        parts = [part for parts in self._parts.values() for part in parts]
+        files = {f.name: f for part in parts for f in (needed(self.mapping, part, Window(day, day)) if day else part.files)}
         if self.mapping.consent_list:
             files |= {file.name: file for file in self.raw.find(self.mapping.consent_list.files)}
         listed = self.raw.fingerprint([files[name] for name in sorted(files)])
-        return fingerprint_of([self.mapping.model_dump_json(), listed])
+        return fingerprint_of([self.mapping.model_dump_json(exclude={"last_day", "sparse"}), listed])
 
     def problems(self) -> list[Problem]:
         """Everything that keeps the files from being read as mapped; see `ml.sources.log_problems`."""
@@ -111,10 +116,8 @@ class ParquetLogs:
             BadInput: DATA cannot be listed, or a pattern matches nothing.
         """
         found = {table: parts_of(self.mapping, table, self.raw) for table in self.mapping.tables}
-        for parts in found.values():
-            for part in parts:
-                if not part.files:
-                    raise part.no_files(self.raw).error()
+        for part in (part for parts in found.values() for part in parts if not part.files):
+            raise part.no_files(self.raw).error()
         return found
 
     def _selects(
