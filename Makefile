@@ -11,7 +11,7 @@ ARGS = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) 
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@echo "make TARGET [PROFILE=tiny|small|full] [SOURCE=world|purchases] [DATA=<dir>] [MAPPING=<file>] [OUT=<dir>] [AS_OF=<day>]"
+	@echo "make TARGET [PROFILE=tiny|small|full] [SOURCE=world|parquet|purchases] [DATA=<dir or s3://...>] [MAPPING=<file>] [OUT=<dir>] [AS_OF=<day>]"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -45,7 +45,7 @@ test-slow: install ## tests that take minutes or need the real base model
 lint: install ## ruff (style, format), mypy --strict on ml/ and serving/, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
-WRITTEN = world-tiny world-small world-full purchases-tiny purchases-small purchases-full mlflow.db mlartifacts last-run.json
+WRITTEN = world-tiny world-small world-full parquet-tiny parquet-small parquet-full purchases-tiny purchases-small purchases-full mlflow.db mlartifacts last-run.json
 
 clean: ## remove what runs have written into OUT (default var/), keeping fetched base models
 	@rm -rf $(foreach name,$(WRITTEN),"$(or $(OUT),var)/$(name)") .pytest_cache .mypy_cache .ruff_cache .hypothesis build

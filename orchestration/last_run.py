@@ -14,8 +14,8 @@ _NAMED = ("profile", "source", "data", "mapping")
 def remember(settings: Settings) -> None:
     """Leave a note of what is run under `out`."""
     named = {name: getattr(settings, name) for name in ("profile", "source")}
-    files = {name: getattr(settings, name) for name in ("data", "mapping")}
-    named |= {name: str(path.absolute()) for name, path in files.items() if path}
+    named |= {"data": settings.data_place} if settings.data else {}
+    named |= {"mapping": str(settings.mapping.absolute())} if settings.mapping else {}
     write_json(settings.out.absolute() / "last-run.json", named)
 
 

@@ -130,4 +130,5 @@ def _origin(workspace: Workspace) -> list[Any]:
     settings = workspace.settings
     if settings.source == "world":
         return ["world", settings.world.model_dump(mode="json"), settings.seed]
-    return [settings.source, settings.data_directory.absolute(), settings.mapping_file.read_text()]
+    mapping = settings.mapping_file
+    return [settings.source, settings.data_place, mapping.read_text() if mapping else None]

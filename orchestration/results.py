@@ -126,14 +126,17 @@ def notes(stage: Stage) -> list[str]:
         "the cheap sources use all training users, the LLM "
         f"the {counts['train_users']:,} users that its token budget of {counts['token_budget']:,} allows.",
     ]
-    if settings.source == "purchases":
-        found += [
-            "This log has purchases but no impressions: the ranker trains and is tested on sampled negatives, "
-            f"{settings.ranker.negatives} a purchase, so its probabilities are relative to that sample; "
-            "log loss, normalized entropy and ECE mean nothing here and read n/a.",
-            f"Users need {settings.predictions.min_conversions} known purchases to be scored; targets outside the "
-            f"catalogue (brands with {settings.catalogue.min_users} users or more) count as misses.",
-        ]
+    if not _has_impressions(stage):
+        found.append(
+            "These logs have conversions but no impressions: the ranker trains and is tested on sampled negatives, "
+            f"{settings.ranker.negatives} a conversion, so its probabilities are relative to that sample; "
+            "log loss, normalized entropy and ECE mean nothing here and read n/a."
+        )
+    if settings.predictions.min_conversions or settings.catalogue.min_users:
+        found.append(
+            f"Users need {settings.predictions.min_conversions} known conversions to be scored; targets outside the "
+            f"catalogue (advertisers with {settings.catalogue.min_users} users or more) count as misses."
+        )
     if settings.predictions.max_users:
         eligible = _manifest(stage, "advertiser_predictions")["metrics"]["eligible_users"]
         found.append(
@@ -141,6 +144,12 @@ def notes(stage: Stage) -> list[str]:
             "set predictions.max_users to null to score all."
         )
     return found
+
+
+def _has_impressions(stage: Stage) -> bool:
+    """Decided as `ml.ranking.impressions` does: by what is known by the snapshot day."""
+    with stage.workspace.lake.connect(as_of=stage.day) as con:
+        return bool(con.execute("SELECT EXISTS (SELECT 1 FROM impressions)").fetchall()[0][0])
 
 
 def machine() -> dict[str, Any]:

@@ -10,10 +10,10 @@ import os
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -22,8 +22,10 @@ from ml.contexts.settings import ContextSettings
 from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings
 from ml.llm.settings import LLMSettings
+from ml.places import is_remote
 from ml.predictors.registry import BaselineSettings
 from ml.ranking.settings import RankerSettings
+from ml.sources.log_mapping import load_log_mapping
 from ml.sources.mapping import AMAZON14, SAMPLE, load_mapping
 from ml.timeline import TimelineSettings
 from ml.world.settings import WorldSettings
@@ -123,6 +125,13 @@ class InterfaceSettings(BaseModel):
         return f"http://{self.host}:{self.mlflow_port}"
 
 
+def _logs_place(given: Any) -> str:
+    text = str(given)
+    if "://" in text and not is_remote(text):
+        raise ValueError("logs are read from a directory or an s3:// prefix")
+    return text
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -132,12 +141,12 @@ class Settings(BaseSettings):
 
     profile: Literal["tiny", "small", "full"] = "small"
     """Size of everything: tiny (seconds, random LLM), small (minutes, 2 cores), full (a GPU)."""
-    source: Literal["world", "purchases"] = "world"
-    """Where raw logs come from: the simulated ad world, or a log of purchases."""
-    data: Path | None = None
-    """Directory of the purchase log; null takes the sample that ships with the project."""
+    source: Literal["world", "purchases", "parquet"] = "world"
+    """Where raw logs come from: the simulated ad world, a log of purchases, or your own logs of ads."""
+    data: Annotated[str, BeforeValidator(_logs_place)] | None = None
+    """Directory of the logs, with source parquet also an s3:// prefix; null takes the sample purchase log."""
     mapping: Path | None = None
-    """Mapping file of the purchase log; null takes the one for the amazon14 layout."""
+    """Mapping file of the logs; null takes the one for the amazon14 layout (purchases), or the contract's layout."""
     out: Path = Path("var")
     """Directory for everything that is written."""
     seed: int = Field(7, ge=0)
@@ -176,7 +185,15 @@ class Settings(BaseSettings):
     def _logs_are_meant(self) -> Self:
         given = [name for name in ("data", "mapping") if getattr(self, name) is not None]
         if self.source == "world" and given:
-            raise ValueError(f"{' and '.join(given)} given, but source is world: add SOURCE=purchases")
+            said = f"{' and '.join(given)} given, but source is world"
+            raise ValueError(f"{said}: add SOURCE=parquet (your own logs) or SOURCE=purchases (a log of purchases)")
+        if self.source == "parquet" and self.data is None:
+            raise ValueError("source is parquet, but data is missing: add DATA=<directory or s3:// prefix of the logs>")
+        if self.source == "purchases" and self.data and is_remote(self.data):
+            raise ValueError(
+                f"data is {self.data}, but a purchase log is read from a directory: copy it, or map it "
+                "as your own logs (SOURCE=parquet)"
+            )
         return self
 
     @property
@@ -185,24 +202,38 @@ class Settings(BaseSettings):
         return self.out.absolute() / f"{self.source}-{self.profile}"
 
     @property
-    def mapping_file(self) -> Path:
-        return self.mapping or AMAZON14
+    def mapping_file(self) -> Path | None:
+        """The mapping file; None if the logs have the contract's layout."""
+        return self.mapping or (AMAZON14 if self.source == "purchases" else None)
 
     @property
-    def data_directory(self) -> Path:
-        return self.data or SAMPLE
+    def data_place(self) -> str:
+        """Absolute directory, or s3:// prefix, of the logs."""
+        given = str(self.data or SAMPLE)
+        return given if is_remote(given) else str(Path(given).absolute())
 
     @property
     def first_day(self) -> date:
         """First daily partition."""
         if self.source == "world":
             return self.world.first_day
-        return load_mapping(self.mapping_file).first_day
+        return _logs(self.source, self.data_place, self.mapping_file)[0]
 
     @property
     def sparse(self) -> bool:
         """Are days without rows, and days with few, legitimate in this source?"""
-        return self.source == "purchases" and load_mapping(self.mapping_file).sparse
+        return self.source != "world" and _logs(self.source, self.data_place, self.mapping_file)[1]
+
+
+@cache
+def _logs(source: str, data: str, mapping: Path | None) -> tuple[date, bool]:
+    """First day of the user's logs, and whether days without rows are legitimate in them."""
+    if mapping is None:
+        from ml.sources.contract_logs import ContractLogs
+
+        return ContractLogs(data, source).window().first, False
+    read = load_mapping(mapping) if source == "purchases" else load_log_mapping(mapping)
+    return read.first_day, read.sparse
 
 
 class _Given(PydanticBaseSettingsSource):

@@ -48,10 +48,20 @@ class Workspace:
             from ml.sources.world import WorldSource
 
             return WorldSource(self.settings.world, self.settings.seed, self.root / "landing")
+        data, mapping = self.settings.data_place, self.settings.mapping_file
+        if mapping is None:
+            from ml.sources.contract_logs import ContractLogs
+
+            return ContractLogs(data, self.settings.source)
+        if self.settings.source == "parquet":
+            from ml.sources.log_mapping import load_log_mapping
+            from ml.sources.parquet_logs import ParquetLogs
+
+            return ParquetLogs(data, load_log_mapping(mapping))
         from ml.sources.mapping import load_mapping
         from ml.sources.purchases import PurchaseLogs
 
-        return PurchaseLogs(self.settings.data_directory, load_mapping(self.settings.mapping_file))
+        return PurchaseLogs(Path(data), load_mapping(mapping))
 
     def timeline(self, day: date) -> Timeline:
         return Timeline(day, self.settings.timeline)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,7 +66,7 @@ class RawFiles:
         self.root = str(root).rstrip("/") if self.remote else str(Path(root).absolute())
         self._listed: dict[str, dict[str, dict[str, Any]]] = {}
         self._columns: dict[tuple[str, str], dict[str, str]] = {}
-        self._lock = threading.Lock()
+        self._hashed: dict[str, str] = {}
 
     def place(self) -> Path | UPath:
         return place(self.root)
@@ -127,7 +126,11 @@ class RawFiles:
 
     def fingerprint(self, files: Sequence[RawFile]) -> list[tuple[str, str]]:
         """Name and content of files: size and ETag of objects, without reading them; see `fingerprint_file` else."""
-        return [(f.name, f"{f.size}-{f.tag}" if self.remote else fingerprint_file(Path(f.url))) for f in files]
+        for file in files:
+            if file.name not in self._hashed:
+                hashed = f"{file.size}-{file.tag}" if self.remote else fingerprint_file(Path(file.url))
+                self._hashed[file.name] = hashed
+        return [(file.name, self._hashed[file.name]) for file in files]
 
     def columns(self, con: duckdb.DuckDBPyConnection, file: RawFile, delimiter: str) -> dict[str, str]:
         """DuckDB type of each column inside one file (hive keys of its path are not).

@@ -98,7 +98,9 @@ class ParquetLogs:
         Only files whose paths name days tell one day from another.
         """
         parts = [part for parts in self._parts.values() for part in parts]
-        files = {f.name: f for part in parts for f in (needed(self.mapping, part, Window(day, day)) if day else part.files)}
+        files = {
+            f.name: f for part in parts for f in (needed(self.mapping, part, Window(day, day)) if day else part.files)
+        }
         if self.mapping.consent_list:
             files |= {file.name: file for file in self.raw.find(self.mapping.consent_list.files)}
         listed = self.raw.fingerprint([files[name] for name in sorted(files)])

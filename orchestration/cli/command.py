@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-PROFILES, SOURCES = ("tiny", "small", "full"), ("world", "purchases")
+PROFILES, SOURCES = ("tiny", "small", "full"), ("world", "parquet", "purchases")
 
 
 def _option(about: str, metavar: str, *names: str, choices: Sequence[str] = ()) -> Any:
@@ -47,14 +47,18 @@ Profile = Annotated[
 Source = Annotated[
     str | None,
     _option(
-        "Where the logs come from: world (the default: simulated) or purchases (a purchase log).",
+        "Where the logs come from: world (the default: simulated), parquet (your own logs of ads), or purchases "
+        "(a purchase log).",
         "|".join(SOURCES),
         choices=SOURCES,
     ),
 ]
-Data = Annotated[Path | None, _option("Directory of the log; by default the sample that ships.", "DIR")]
+Data = Annotated[
+    str | None, _option("Directory of the logs, or s3:// prefix; purchases have a sample by default.", "DIR|s3://...")
+]
 Mapping = Annotated[
-    Path | None, _option("Mapping file of the log (which column is what); by default the sample's.", "FILE")
+    Path | None,
+    _option("Mapping file of the logs (which column is what); [bold]adprior init-mapping[/bold] drafts one.", "FILE"),
 ]
 Out = Annotated[Path | None, _option("Where everything is written; by default var/.", "DIR")]
 AsOf = Annotated[

@@ -107,7 +107,7 @@ def test_looking_opens_what_the_last_run_made(tmp_path: Path):
     (tmp_path / "var").mkdir()
     remember(Settings(profile="tiny", source="purchases", data=tmp_path, out=tmp_path / "var"))
     found = settings_of_last_run()
-    assert (found.profile, found.source, found.data) == ("tiny", "purchases", tmp_path)
+    assert (found.profile, found.source, found.data) == ("tiny", "purchases", str(tmp_path))
 
 
 def test_a_named_source_does_not_take_the_last_runs_logs(tmp_path: Path):

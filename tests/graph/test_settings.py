@@ -68,8 +68,42 @@ def test_wrong_values_name_field_value_and_what_is_allowed(monkeypatch, name, va
 def test_a_log_without_its_source_is_refused(monkeypatch):
     """Else the simulated world would run, and its figures be taken for the log's."""
     monkeypatch.setenv("ADPRIOR_DATA", "my-shop")
-    with pytest.raises(BadInput, match="SOURCE=purchases"):
+    with pytest.raises(BadInput, match=r"SOURCE=parquet .* SOURCE=purchases"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "words"),
+    [
+        ("parquet", None, "data is missing: add DATA="),
+        ("purchases", "s3://bucket/shop", "read from a directory"),
+        ("parquet", "gs://bucket/logs", r"data = 'gs://bucket/logs': .* s3:// prefix"),
+    ],
+)
+def test_logs_that_cannot_be_read_are_refused_at_once(monkeypatch, source, data, words):
+    monkeypatch.setenv("ADPRIOR_SOURCE", source)
+    if data:
+        monkeypatch.setenv("ADPRIOR_DATA", data)
+    with pytest.raises(BadInput, match=words):
+        load_settings()
+
+
+def test_own_logs_are_named_by_place(monkeypatch, tmp_path):
+    """A directory by its absolute path, a prefix on S3 as it is (a Path would make s3:/bucket of it)."""
+    assert Settings(source="parquet", data="logs").data_place == str(tmp_path / "logs")
+    assert Settings(source="parquet", data="s3://bucket/logs").data_place == "s3://bucket/logs"
+
+
+def test_first_day_comes_from_the_mapping_or_from_the_contract_layout(tmp_path):
+    (tmp_path / "logs" / "users" / "date=2026-03-04").mkdir(parents=True)
+    (tmp_path / "logs" / "users" / "date=2026-03-04" / "part-0.parquet").touch()
+    assert str(Settings(source="parquet", data="logs").first_day) == "2026-03-04"
+    (tmp_path / "mine.yaml").write_text(
+        "{name: mine, consent: granted_by_source, first_day: 2026-03-05, sparse: true, ads: {files: a.csv, filed_by: "
+        "static}, advertisers: {derive_from: ads}, users: {derive_from: conversions}, conversions: {files: c.csv}}"
+    )
+    stated = Settings(source="parquet", data="logs", mapping="mine.yaml")
+    assert str(stated.first_day) == "2026-03-05" and stated.sparse
 
 
 def test_all_wrong_values_are_named_at_once(tmp_path):

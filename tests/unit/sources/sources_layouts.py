@@ -74,7 +74,8 @@ def _write_flat(con: duckdb.DuckDBPyConnection, root: Path) -> None:
         "FROM activity ORDER BY event_time",
         "impressions": f"SELECT md5(impression_id) AS imp, md5(request_id) AS req, md5(user_id) AS member, "
         f"md5(ad_id) AS creative, strftime({LOCAL.format('event_time')}, '%d.%m.%Y %H:%M:%S') AS shown, "
-        "surface AS slot, position AS rank, bid AS offer, (price_paid * 1000000) AS micros, propensity AS p FROM impressions",
+        "surface AS slot, position AS rank, bid AS offer, (price_paid * 1000000) AS micros, propensity AS p "
+        "FROM impressions",
         "clicks": f"SELECT md5(click_id) AS k, md5(impression_id) AS imp, {LOCAL.format('event_time')} AS at, "
         "dwell_seconds * 1000 AS dwell_ms FROM clicks ORDER BY event_time",
         "conversions": f"SELECT md5(conversion_id) AS c, md5(user_id) AS member, md5(advertiser_id) AS brand, "
