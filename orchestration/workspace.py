@@ -75,6 +75,10 @@ class Workspace:
         found = (self.root / "tables" / asset).glob("[0-9]*")
         return sorted(path for path in found if read_manifest(path))
 
+    def days(self, asset: str) -> list[date]:
+        """Days for which a daily asset is published, oldest first."""
+        return [date.fromisoformat(path.name) for path in self.tables(asset)]
+
     def models(self, asset: str, recipe: str) -> list[Path]:
         """Published versions of a model asset made by this recipe, oldest first."""
         found = (self.root / "models" / asset).glob(f"[0-9]*-{recipe}")
@@ -97,3 +101,20 @@ class Workspace:
                 "not published yet", where=str(directory), remedy="materialize the asset upstream of it first"
             )
         return manifest
+
+
+def day_to_look_at(workspace: Workspace, asset: str) -> date:
+    """The day that the settings name, else the newest for which the asset is published.
+
+    Raises:
+        BadInput: it is not published; names the days that are.
+    """
+    days, day = workspace.days(asset), workspace.settings.as_of
+    if day in days or (days and day is None):
+        return day or days[-1]
+    others = f"; there is {', '.join(map(str, days[-5:]))}" if days else ""
+    raise BadInput(
+        f"no {asset} of {day or 'any day'} yet{others}",
+        where=str(workspace.root),
+        remedy="run the pipeline first: `adprior run`, with the same --profile, --source, --out and --as-of",
+    )

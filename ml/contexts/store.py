@@ -66,16 +66,18 @@ def write_contexts(contexts: UserContexts, directory: Path, prompts: Prompts | N
     return publish(work, directory, {**about, "as_of": contexts.as_of.isoformat()})
 
 
-def read_contexts(directory: Path) -> UserContexts:
+def read_contexts(directory: Path, user_ids: list[str] | None = None) -> UserContexts:
     """The contexts that `write_contexts` wrote.
+
+    Args:
+        directory: published contexts.
+        user_ids: only these users; those without a context are left out.
 
     Raises:
         BadInput: no complete contexts in `directory`.
     """
     about = _manifest(directory, "user contexts")
-    columns = ["user_id", "profile", "events"]
-    rows = pa.concat_tables(pq.read_table(p, columns=columns) for p in sorted(directory.glob("part-*.parquet")))
-    rows = rows.combine_chunks()
+    rows = _rows(directory, ["user_id", "profile", "events"], user_ids).combine_chunks()
     profile, events = _struct(rows["profile"]), rows["events"].combine_chunks()
     users = pa.table([rows["user_id"], *profile.flatten()], names=USER_SCHEMA.names)
     lengths = pc.list_value_length(events).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -83,11 +85,10 @@ def read_contexts(directory: Path) -> UserContexts:
     return assemble(date.fromisoformat(about["as_of"]), users, stream, lengths)
 
 
-def read_columns(directory: Path, columns: list[str]) -> pd.DataFrame:
-    """Some columns of published contexts, one row a user, such as prompt, n_tokens, content_hash."""
+def read_columns(directory: Path, columns: list[str], user_ids: list[str] | None = None) -> pd.DataFrame:
+    """Some columns of published contexts, one row a user (see `read_contexts`), such as prompt, content_hash."""
     _manifest(directory, "user contexts")
-    parts = [pq.read_table(p, columns=columns) for p in sorted(directory.glob("part-*.parquet"))]
-    frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
+    frame: pd.DataFrame = _rows(directory, columns, user_ids).to_pandas()
     return frame
 
 
@@ -189,6 +190,12 @@ def _struct(table: pa.Table | pa.ChunkedArray) -> pa.StructArray:
     if isinstance(table, pa.ChunkedArray):
         return table.combine_chunks()
     return pa.StructArray.from_arrays([c.combine_chunks() for c in table.columns], names=table.column_names)
+
+
+def _rows(directory: Path, columns: list[str], user_ids: list[str] | None) -> pa.Table:
+    chosen = None if user_ids is None else [("user_id", "in", user_ids)]
+    parts = [pq.read_table(p, columns=columns, filters=chosen) for p in sorted(directory.glob("part-*.parquet"))]
+    return pa.concat_tables(parts)
 
 
 def _manifest(directory: Path, what: str) -> dict[str, Any]:

@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 DAY = "2026-04-22"
@@ -75,6 +78,21 @@ class Pipeline:
         return Pipeline(to)
 
 
+class Adprior:
+    """`adprior` in this process, on one pipeline's workspace; the fixture undoes what it sets in the environment."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    def __call__(self, *arguments: str, width: int = 120) -> Result:
+        from orchestration.cli import app
+        from orchestration.settings import load_settings
+
+        load_settings.cache_clear()
+        place = {"ADPRIOR_OUT": str(self.pipeline.out), "COLUMNS": str(width), "TERM": "dumb"}
+        return CliRunner().invoke(app, list(arguments), env=place)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests that share the tiny run go to one worker."""
     for item in items:
@@ -89,3 +107,17 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     assert done.returncode == 0, done.stdout + done.stderr
     pipeline.stdout = done.stdout  # type: ignore[attr-defined]
     return pipeline
+
+
+@pytest.fixture
+def adprior(tiny_run: Pipeline) -> Iterator[Adprior]:
+    """The command line on the shared tiny run."""
+    from orchestration.settings import load_settings
+
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("ADPRIOR_", "DAGSTER_"))]:
+        del os.environ[name]
+    yield Adprior(tiny_run)
+    os.environ.clear()
+    os.environ.update(before)
+    load_settings.cache_clear()
