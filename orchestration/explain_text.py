@@ -26,6 +26,7 @@ from ml.explain.words import (
     source_words,
 )
 from ml.report.formats import share
+from orchestration.terminal import plain
 
 ROWS = 10
 """Rows of a long table, unless everything is asked for."""
@@ -74,11 +75,6 @@ def show_sample(users: pd.DataFrame, day: date, console: Console) -> None:
         )
     console.print(f"Consenting users that have everything as of {day}:", table)
     console.print(f"Next: [bold]adprior explain {plain(users['user_id'].iloc[0])}[/bold]")
-
-
-def plain(text: str) -> str:
-    """Text from logs without control characters, which could drive the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _heading(console: Console, title: str, about: str = "") -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 from ml.errors import AdpriorError
 from orchestration.dagster_home import use_dagster_home
 from orchestration.last_run import remember
+from orchestration.report_command import print_results
 from orchestration.settings import load_settings
 from orchestration.terminal import TerminalDisplay, display
 from orchestration.workspace import Workspace
@@ -42,7 +39,7 @@ def run_command() -> None:
         day = run_everything(workspace, defs, instance)
     report = workspace.table("report", day)
     if (report / "report.json").exists():
-        _print_results(console, report)
+        print_results(console, report)
     else:
         console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
     console.print("\nNext: [bold]make ui[/bold] opens the Dagster and MLflow pages on this state.")
@@ -82,26 +79,3 @@ def _fetch_base_model(workspace: Workspace) -> None:
 
     display().stage("base model")
     fetch_base_model(workspace.settings.llm.base_model, workspace.base_models, display().progress)
-
-
-def _print_results(console: Console, report: Path) -> None:
-    from ml.report.summary import summary_rows, verdicts
-
-    stored = json.loads((report / "report.json").read_text())
-    results = {key: value for key, value in stored.items() if key not in ("report_version", "verdicts")}
-    console.print(f"\n[bold]Results as of {results['as_of']}[/bold]  (95 % intervals over users)")
-    if results["profile"] == "tiny":
-        console.print(
-            "[yellow]Profile tiny: a random LLM, few users. It shows that every stage runs, nothing more.[/yellow]"
-        )
-    parts: dict[str, list[dict[str, Any]]] = {}
-    for row in summary_rows(results):
-        parts.setdefault(row["part"], []).append(row)
-    for part, rows in parts.items():
-        table = Table(part, *rows[0]["measures"], box=SIMPLE, title_justify="left")
-        for row in rows:
-            table.add_row(row["arm"], *row["measures"].values())
-        console.print(table)
-    for verdict in verdicts(results):
-        console.print(f"  {verdict}", highlight=False)
-    console.print(f"\nReport: [bold]{report / 'report.html'}[/bold]")

@@ -91,3 +91,8 @@ _display: Display = Display()
 def display() -> Display:
     """The display of this process."""
     return _display
+
+
+def plain(text: str) -> str:
+    """Text from logs without control characters, which could drive the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ml.contexts.store import read_columns, read_contexts
 from ml.contexts.stream import UserContexts
-from ml.predictors.batch import FOLDER
+from ml.predictors.predictions import FOLDER
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ml.contexts.labels import test_labels
 from ml.contexts.store import read_columns
 from ml.explain.published import Published
 from ml.lake import Lake
-from ml.predictors.batch import FOLDER
+from ml.predictors.predictions import FOLDER
 from ml.timeline import Timeline
 
 

@@ -5,8 +5,9 @@
     preparing.py   settings, fetch-model, init-mapping          prepare a run
     operating.py   backfill                                     keep it running
 
-A new command goes into the file of its group: options from `command.py`, an example in the docstring, and a body
-that settles its options (`with command(...)`) and makes one call into `orchestration/<name>_command.py`.
+A new command goes into the file of its group: `@in_group(GROUP)`, options from `command.py`, an example in the
+docstring, and a body that settles its options (`with command(...)`) and makes one call into
+`orchestration/<name>_command.py`.
 """
 
 # In the order of --help.

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from ml.errors import AdpriorError, BadInput
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 app = typer.Typer(
     help="Adprior: an LLM's advertiser forecasts as candidates and priors, measured honestly.\n\n"
@@ -66,6 +69,21 @@ AsOf = Annotated[
     _option("Snapshot day, nothing after it is seen; by default the newest that fits.", "YYYY-MM-DD", "--as-of"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.", show_default=False)]
+
+
+def in_group(group: str, name: str | None = None) -> Callable[[Command], Command]:
+    """Register a command under a heading of --help; each paragraph of its docstring becomes one, however it is broken.
+
+    An argument has no help of its own (typer 0.25 loses it under this click): explain it in the docstring.
+    """
+
+    def register(function: Command) -> Command:
+        paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
+        about = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        app.command(name, rich_help_panel=group, help=about)(function)
+        return function
+
+    return register
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.command import Data, Mapping, Out, Profile, Source, app, as_day, command
+from orchestration.cli.command import Data, Mapping, Out, Profile, Source, as_day, command, in_group
 
 GROUP = "Keep it running"
 First = Annotated[
@@ -19,7 +19,7 @@ Last = Annotated[
 ]
 
 
-@app.command(rich_help_panel=GROUP)
+@in_group(GROUP)
 def backfill(
     first: First = None,
     last: Last = None,

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.command import Out, Profile, app, command
+from orchestration.cli.command import Out, Profile, command, in_group
 
 GROUP = "Prepare a run"
 
 
-@app.command(rich_help_panel=GROUP)
+@in_group(GROUP)
 def settings(
     values: Annotated[
         bool, typer.Option("--values", help="Show the values in force, not the documentation.", show_default=False)
@@ -28,7 +28,7 @@ def settings(
         typer.echo(load_settings().model_dump_json(indent=2) if values else document(), nl=values)
 
 
-@app.command("fetch-model", rich_help_panel=GROUP)
+@in_group(GROUP, "fetch-model")
 def fetch_model(profile: Profile = None, out: Out = None) -> None:
     """Fetch the base model into the cache, so that a later run needs no network.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from orchestration.cli.command import AsOf, Data, Mapping, Out, Profile, Source, app, command
+from orchestration.cli.command import AsOf, Data, Mapping, Out, Profile, Source, command, in_group
 
 GROUP = "Run"
 
 
-@app.command(rich_help_panel=GROUP)
+@in_group(GROUP)
 def run(
     profile: Profile = None,
     source: Source = None,
@@ -30,7 +30,7 @@ def run(
         run_command()
 
 
-@app.command(rich_help_panel=GROUP)
+@in_group(GROUP)
 def check(
     profile: Profile = None,
     source: Source = None,

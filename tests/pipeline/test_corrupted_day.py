@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipeline.conftest import DAY, Pipeline
+from tests.pipeline.conftest import DAY, Adprior, Pipeline
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,13 @@ def test_make_run_stops_with_the_reason(tiny_run: Pipeline, corrupted: Pipeline)
     assert "such as 0." in said, "observed value"
     assert "user_id: missing" in said and DAY in said, "example rows with their reason and day"
     assert corrupted.run_ids() == tiny_run.run_ids(), "something downstream was run"
+
+
+def test_runs_says_what_failed_and_why(corrupted: Pipeline, adprior: Adprior):
+    said = Adprior(corrupted)("runs", "--limit", "1", "--json").stdout
+    (run,) = json.loads(said)
+    assert run["status"] == "FAILURE" and run["reason"].startswith("check volume on activity: ")
+    assert "quarantined_share" in run["reason"] and "\n" not in run["reason"]
 
 
 def test_dagster_skips_everything_downstream(corrupted: Pipeline):
