@@ -19,6 +19,8 @@ from orchestration.dagster_home import use_dagster_home
 from orchestration.last_run import settings_of_last_run
 from orchestration.settings import Settings
 
+WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
+
 
 def ui_command() -> None:
     """Start both pages, print their addresses when they answer, and end both on Ctrl-C.
@@ -67,7 +69,7 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 def _dagster(settings: Settings) -> list[str]:
     place = ["--host", settings.ui.host, "--port", str(settings.ui.dagster_port)]
-    return [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", *place]
+    return [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), *place]
 
 
 def _mlflow(settings: Settings) -> list[str]:
