@@ -16,9 +16,11 @@ from ml.artifacts import read_manifest
 from ml.errors import BadInput
 from ml.sources.base import LogSource
 from ml.sources.check import CheckPlan, CheckReport, check
+from ml.sources.inspection.estimate import Estimate, estimate, reference_runs, work_of
 from ml.sources.inspection.splits import SplitSettings
 from ml.sources.inspection.volumes import VolumeLimits
 from orchestration.check_page import print_report
+from orchestration.measured import measured_runs
 from orchestration.settings import Settings, load_settings
 from orchestration.terminal import TerminalDisplay
 from orchestration.workspace import Workspace
@@ -35,7 +37,7 @@ def check_command() -> bool:
     signal.signal(signal.SIGTERM, _interrupt)  # or the temporary directory would stay
     try:
         with TemporaryDirectory(prefix="adprior-check-") as scratch:
-            report = _look(Workspace(settings), Path(scratch), console)
+            report = _look(workspace := Workspace(settings), Path(scratch), console)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -44,7 +46,7 @@ def check_command() -> bool:
             where=gettempdir(),
             remedy="set TMPDIR to a directory with more room; it is emptied afterwards",
         ) from error
-    print_report(console, report)
+    print_report(console, report, _estimate(report, workspace))
     return report.may_run
 
 
@@ -78,6 +80,23 @@ def _look(workspace: Workspace, scratch: Path, console: Console) -> CheckReport:
         display.stage("reading the logs")
         source = _source(workspace, scratch / "landing", display)
         return check(source, plan, scratch / "dry-run", display.progress)
+
+
+def _estimate(report: CheckReport, workspace: Workspace) -> Estimate | None:
+    """Expected time of a run that may start."""
+    if report.ingest is None or report.splits is None:
+        return None
+    settings, own, reference = workspace.settings, measured_runs(workspace), reference_runs()
+    tokens = [run.tokens_per_event for run in own or reference]
+    work = work_of(
+        report.ingest,
+        report.splits,
+        settings.llm,
+        past_users=settings.predictions.past_users,
+        max_ranker_rows=settings.ranker.max_rows,
+        tokens_per_event=sum(tokens) / len(tokens),
+    )
+    return estimate(work, own, reference, settings.llm.base_model)
 
 
 def _source(workspace: Workspace, landing: Path, display: TerminalDisplay) -> LogSource:

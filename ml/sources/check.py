@@ -21,7 +21,7 @@ from ml.progress import Progress, silent
 from ml.snapshot_day import SnapshotDay, choose_day
 from ml.sources.base import LogSource
 from ml.sources.contract import TABLES
-from ml.sources.ingest import IngestReport, ingest
+from ml.sources.ingest import HasBacklog, IngestReport, ingest
 from ml.sources.inspection.judge import row_findings, split_findings, user_findings
 from ml.sources.inspection.rows import RowFault, row_faults
 from ml.sources.inspection.splits import Splits, SplitSettings, count_splits
@@ -59,10 +59,11 @@ class CheckReport:
     Attributes:
         source: its name.
         problems: what would stop a run; `warnings` what would not; `notes` what to know.
-        window: days looked at.
+        window: days looked at; `backlog_day` the one that holds the history from before it, if the source has one.
         ingest: rows and bad rows by table and day.
         faults: the bad rows by reason.
         unread: (table, day) that could not be read.
+        missing: required tables that are not there.
         users, times: consent, and what times and numbers look like.
         day: the snapshot day and which days would do.
         splits: users and rows of every split at that day.
@@ -73,6 +74,7 @@ class CheckReport:
     warnings: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     window: Window | None = None
+    backlog_day: date | None = None
     ingest: IngestReport | None = None
     faults: list[RowFault] = field(default_factory=list)
     unread: set[tuple[str, date]] = field(default_factory=set)
@@ -104,8 +106,13 @@ def check(source: LogSource, plan: CheckPlan, scratch: Path, progress: Progress 
         report.problems += gathered(_problems_of(source, error))
         return report
     report.window = window
+    report.backlog_day = source.backlog_day if isinstance(source, HasBacklog) else None
     lake, quarantine = Lake(scratch / "lake"), scratch / "quarantine"
-    report.ingest = ingest(tolerant, window, lake, quarantine, sparse=True, progress=progress)
+    try:
+        report.ingest = ingest(tolerant, window, lake, quarantine, sparse=True, progress=progress)
+    except BadInput as error:  # the storage no longer answers
+        report.problems += gathered([*tolerant.problems, Problem.of(error)])
+        return report
     report.unread, report.missing = tolerant.unread, tolerant.missing
     report.problems += [_no_table(name, source.name) for name in tolerant.missing]
     report.problems += gathered(tolerant.problems)

@@ -134,7 +134,8 @@ def _day_of(partition: str) -> date | None:
 
 
 def _not_a_day(partition: str) -> Problem:
-    return Problem("not a day", partition, "name it date=YYYY-MM-DD", example=partition.rpartition("/")[2])
+    name = partition.rpartition("/")[2]
+    return Problem(f"{name!r} is not a day", partition, "name it date=YYYY-MM-DD", example=name)
 
 
 def _file_problems(raw: RawFiles, file: RawFile, contract: Table) -> list[Problem]:

@@ -23,19 +23,22 @@ def row_findings(faults: list[RowFault], max_share: float) -> Findings:
         if fault.of_unread == fault.rows:
             continue  # the file that could not be read is the problem
         stops = fault.worst_share > max_share
-        what = f"{fault.column}: {fault.reason.partition(': ')[2]}, {fault.rows:,} row(s), {_percent(fault.share)}"
-        where = f"{fault.table}, date={fault.first_day}" + (
-            f" and {fault.days - 1:,} more day(s)" if fault.days > 1 else ""
-        )
+        what = f"{fault.reason} in {_counted(fault.rows, 'row')} of {fault.table} ({_percent(fault.share)})"
+        more = f" and {_counted(fault.days - 1, 'more day')}" if fault.days > 1 else ""
+        where = f"{fault.table}, date={fault.first_day}{more}"
         if stops:
             what += (
-                f"; on {fault.worst_day} {_percent(fault.worst_share)} of the table are set aside "
-                f"(at most {_percent(max_share)})"
+                f"; on {fault.worst_day} {_percent(fault.worst_share)} of its rows are set aside, "
+                f"more than the {_percent(max_share)} allowed"
             )
         (problems if stops else warnings).append(
             Problem(what, where, fault.remedy, column=fault.column, example=fault.example)
         )
     return problems, warnings
+
+
+def _counted(n: int, thing: str) -> str:
+    return f"{n:,} {thing}" + ("s" if n != 1 else "")
 
 
 def _percent(share: float) -> str:

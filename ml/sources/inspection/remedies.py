@@ -12,6 +12,10 @@ from ml.sources.contract import PRIVATE, TABLES, Column, Table
 
 SHOWN_CHARACTERS = 32
 """A longer value, or one of several words, is described and not shown."""
+TIME_WORD = re.compile(
+    r"[\d:./,+\-tz]+|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]?"
+    r"|am|pm|utc|gmt|[cemp][ds]?t|cest"
+)
 PHONE = re.compile(r"\+[\d\s().\-/]{7,}")
 _TYPES = {
     "TIMESTAMP": "write moments as 2026-03-04 09:30:00 (UTC) or with an offset, 2026-03-04T09:30:00+02:00; no numbers",
@@ -64,10 +68,15 @@ def shown(table: Table, column: str, value: str | None) -> str:
     contract = next((c for c in table.columns if c.name == column), None)
     if column in PRIVATE or _address(value, contract):
         return "(not shown: it may be private)"
-    is_time = contract is not None and contract.type in ("TIMESTAMP", "DATE")
+    is_time = contract is not None and contract.type in ("TIMESTAMP", "DATE") and _time_like(value)
     if len(value) > SHOWN_CHARACTERS or (len(value.split()) > 1 and not is_time):
         return f"(not shown: text of {len(value)} characters)"
     return repr(value)
+
+
+def _time_like(value: str) -> bool:
+    """Is every word a number as times have them, or the name of a month, day or zone?"""
+    return not value.startswith("+") and all(TIME_WORD.fullmatch(word.lower()) for word in value.split())
 
 
 def _address(value: str, contract: Column | None) -> bool:

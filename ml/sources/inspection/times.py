@@ -41,7 +41,7 @@ class TimeFacts:
     """What the times and numbers of a log look like.
 
     Attributes:
-        hours: events by UTC hour of the day (24 numbers), by log table that has any.
+        hours: events by UTC hour of the day (24 numbers), by log table that has any; none if only days are known.
         ranges: every numeric column with a value.
         late_share: share of conversions known more than `outcome_days` after they happened; None without any.
         warnings: what looks wrong.
@@ -63,7 +63,7 @@ def look_at_times(con: duckdb.DuckDBPyConnection, *, outcome_days: int, days_onl
     """
     hours = {}
     for table in TABLES.values():
-        if table.kind == "log":
+        if table.kind == "log" and not days_only:
             found = dict(con.execute(f"SELECT hour(event_time), count(*) FROM {table.name} GROUP BY ALL").fetchall())
             if found:
                 hours[table.name] = [found.get(hour, 0) for hour in range(24)]
@@ -71,8 +71,8 @@ def look_at_times(con: duckdb.DuckDBPyConnection, *, outcome_days: int, days_onl
         "SELECT avg((coalesce(known_at, event_time) >= event_time::DATE + $days + 1)::INTEGER) FROM conversions",
         {"days": outcome_days},
     ).fetchall()[0][0]
-    warnings = [] if days_only else [*_midnight(con, hours), *_shifted(hours)]
-    return TimeFacts(hours, _ranges(con), late, [*warnings, *_order(con), *_late(late, outcome_days)])
+    warnings = [*_midnight(con, hours), *_shifted(hours), *_order(con), *_late(late, outcome_days)]
+    return TimeFacts(hours, _ranges(con), late, warnings)
 
 
 def _ranges(con: duckdb.DuckDBPyConnection) -> list[ValueRange]:

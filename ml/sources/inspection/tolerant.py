@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import pyarrow as pa
 
 from ml.errors import BadInput
+from ml.places import AGAIN
 from ml.sources.base import LogSource
 from ml.sources.contract import TABLES
 from ml.sources.ingest import REQUIRED
@@ -34,7 +35,7 @@ class HasSoundPart(Protocol):
 
 
 class TolerantSource:
-    """A LogSource that never raises on a file or table; see `problems` afterwards.
+    """A LogSource that never raises on a file or table, only where the storage fails; see `problems` afterwards.
 
     Attributes:
         problems: everything that stopped a read, or that the source itself knows of, each once.
@@ -68,6 +69,8 @@ class TolerantSource:
         try:
             return self._complete(table, window)
         except BadInput as error:
+            if error.remedy == AGAIN:
+                raise  # a storage that does not answer would be waited for at every day of every table
             self._note(error)
             if window.first == window.last:
                 self.unread.add((table, window.first))

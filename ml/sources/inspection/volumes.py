@@ -90,7 +90,7 @@ def _off(name: str, table: TableReport, limits: VolumeLimits, skipped: set[date]
             first = days.iloc[0]
             found.append(
                 Problem(
-                    f"{len(days):,} day(s) with far {said} rows than the 14 days before",
+                    f"{len(days):,} {'day' if len(days) == 1 else 'days'} with far {said} rows than the 14 days before",
                     where=f"{name}, date={first['day']}",
                     remedy=f"deliver what is missing or twice; if such days are right, set checks.{setting}"
                     + (", or `sparse: true` in the mapping" if said == "fewer" else ""),

@@ -150,7 +150,7 @@ FAULTS = {
     "type": Fault(
         _set("activity", DAYS[3], "event_time", "yesterday", 2),
         "event_time",
-        ("not a TIMESTAMP", "2 row(s)", f"activity, date={DAYS[3]}", "'yesterday'"),
+        ("not a TIMESTAMP", "in 2 rows", f"activity, date={DAYS[3]}", "'yesterday'"),
     ),
     "allowed": Fault(
         _set("conversions", DAYS[4], "attribution", "magic"), "attribution", ("not one of click", "'v4-0'", "'magic'")
