@@ -53,8 +53,8 @@ def good_logs() -> Logs:
 
 def _user_day(logs: Logs, day: date, user: str, brand: int, n: str, hour: int) -> None:
     logs["activity"][day].append(
-        {"event_id": f"e{n}", "user_id": user, "event_time": f"{day} {hour:02d}:00:00", "kind": "search"}
-        | {"text": "mail ann@example.org", "url": "https://example.org/secret"}
+        {"event_id": f"e{n}", "user_id": user, "event_time": f"{day} {hour:02d}:00:00", "advertiser_id": f"a{brand}"}
+        | {"text": "mail ann@example.org", "url": "https://example.org/secret", "kind": "visit"}
     )
     logs["impressions"][day].append(
         {"impression_id": f"i{n}", "request_id": f"r{n}", "user_id": user, "ad_id": f"x{brand}", "surface": "feed"}

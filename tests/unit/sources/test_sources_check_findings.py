@@ -67,6 +67,15 @@ def test_rows_of_an_unreadable_file_are_not_blamed(tmp_path: Path) -> None:
     assert any("rows point to rows that could not be read" in note for note in report.notes)
 
 
+def test_a_file_broken_in_the_middle_is_named(tmp_path: Path) -> None:
+    root = write_good(tmp_path / "logs")
+    path = root / "activity" / f"date={DAYS[4]}" / "part-0.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + b"\xff" * 400 + whole[404:])  # its footer is as it was
+    found = only(check(ContractLogs(root, "good"), PLAN, tmp_path / "scratch").problems)
+    assert found.where == str(path) and "unreadable" in found.what
+
+
 def test_days_cut_in_local_time_are_recognised(tmp_path: Path) -> None:
     logs = good_logs()
     for day in DAYS:
