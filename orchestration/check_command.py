@@ -53,6 +53,8 @@ def check_command() -> bool:
 def plan_of(settings: Settings, today: date) -> CheckPlan:
     """What of the settings decides whether these logs may run."""
     limits, predictions = settings.checks, settings.predictions
+    # Logs in the contract's own layout say their days by being listed, which the check does itself.
+    by_mapping = settings.source == "world" or settings.mapping_file is not None
     return CheckPlan(
         settings.timeline,
         SplitSettings(
@@ -63,10 +65,13 @@ def plan_of(settings: Settings, today: date) -> CheckPlan:
             negatives=settings.ranker.negatives,
         ),
         VolumeLimits(
-            limits.max_quarantined_share, limits.min_volume_ratio, limits.max_volume_ratio, sparse=settings.sparse
+            limits.max_quarantined_share,
+            limits.min_volume_ratio,
+            limits.max_volume_ratio,
+            sparse=by_mapping and settings.sparse,
         ),
         as_of=settings.as_of,
-        first_day=settings.first_day,
+        first_day=settings.first_day if by_mapping else None,
         today=None if settings.source == "world" else today,
         days_only=settings.source == "purchases",
         top_k=predictions.top_k,
@@ -87,7 +92,8 @@ def _estimate(report: CheckReport, workspace: Workspace) -> Estimate | None:
     if report.ingest is None or report.splits is None:
         return None
     settings, own, reference = workspace.settings, measured_runs(workspace), reference_runs()
-    tokens = [run.tokens_per_event for run in own or reference]
+    # Another model's tokenizer makes other tokens; of a model never run, nothing is claimed whatever this is.
+    tokens = [run.tokens_per_event for run in own + reference if run.base_model == settings.llm.base_model] or [1.0]
     work = work_of(
         report.ingest,
         report.splits,

@@ -110,6 +110,12 @@ class ParquetLogs:
         """Everything that keeps the files from being read as mapped; see `ml.sources.log_problems`."""
         return problems_of(self.raw, self.mapping)
 
+    def sound(self) -> ParquetLogs:
+        """The same logs without the tables whose files are not there."""
+        parts = {table: parts_of(self.mapping, table, self.raw) for table in self.mapping.tables}
+        gone = [table for table, found in parts.items() if not all(part.files for part in found)]
+        return ParquetLogs(self.raw.root, self.mapping.model_copy(update=dict.fromkeys(gone))) if gone else self
+
     @cached_property
     def _parts(self) -> dict[str, list[Part]]:
         """Parts of each table with their files.

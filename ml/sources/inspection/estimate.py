@@ -64,6 +64,15 @@ UNITS = {
 
 
 @dataclass(frozen=True)
+class FasterRun:
+    """A run elsewhere of which only the total is known, and the units of its stages."""
+
+    origin: str
+    seconds: float
+    units: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class MeasuredRun:
     """Seconds and units of the stages of one run.
 
@@ -72,7 +81,7 @@ class MeasuredRun:
         base_model: the LLM's.
         tokens_per_event: prompt tokens over events of its contexts.
         units, seconds: by stage.
-        faster: seconds that the same command took elsewhere, and where; lowers the range in proportion.
+        faster: a whole run on another machine, if there is one: lowers the range in proportion.
     """
 
     origin: str
@@ -80,7 +89,7 @@ class MeasuredRun:
     tokens_per_event: float
     units: Mapping[str, float]
     seconds: Mapping[str, float]
-    faster: tuple[float, str] | None = None
+    faster: FasterRun | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def reference_runs() -> list[MeasuredRun]:
             run["tokens_per_event"],
             {name: stage["units"] for name, stage in run["stages"].items()},
             {name: stage["seconds"] for name, stage in run["stages"].items()},
-            (run["faster"]["seconds"], run["faster"]["origin"]) if "faster" in run else None,
+            FasterRun(**run["faster"]) if "faster" in run else None,
         )
         for run in stored
     ]
@@ -160,8 +169,8 @@ def estimate(work: Work, own: Sequence[MeasuredRun], reference: Sequence[Measure
         if rates:
             by_stage[stage] = max(rates) * units[unit]
             low += min(rates) * units[unit]
-    shares = [run.faster[0] / sum(run.seconds.values()) for run in runs if run.faster]
-    return Estimate(low * min(shares, default=1.0), sum(by_stage.values()), by_stage, _basis(runs, own=bool(mine)))
+    share = min((_share(run, run.faster) for run in runs if run.faster), default=1.0)
+    return Estimate(low * share, sum(by_stage.values()), by_stage, _basis(runs, own=bool(mine)))
 
 
 def _rates(runs: Sequence[MeasuredRun], stage: str) -> list[float]:
@@ -169,11 +178,17 @@ def _rates(runs: Sequence[MeasuredRun], stage: str) -> list[float]:
     return [run.seconds[stage] / run.units[stage] for run in runs if run.units.get(stage)]
 
 
+def _share(run: MeasuredRun, faster: FasterRun) -> float:
+    """What part of this run's time the faster one would take for the same work."""
+    here = sum(run.seconds[stage] / run.units[stage] * units for stage, units in faster.units.items())
+    return faster.seconds / here
+
+
 def _basis(runs: Sequence[MeasuredRun], *, own: bool) -> str:
     if own:
         return "the rates of earlier runs in this workspace: " + ", ".join(run.origin for run in runs)
     said = "; ".join(run.origin for run in runs)
-    faster = {run.faster[1] for run in runs if run.faster}
+    faster = {run.faster.origin for run in runs if run.faster}
     if faster:
         said += f"; the low end as fast as {', '.join(sorted(faster))}"
     return f"measured runs: {said}"

@@ -45,6 +45,8 @@ def remedy_of(table: str, reason: str) -> str:
 
 def _about_rows(table: str, column: str, said: str) -> str:
     """Remedies of reasons that concern more than the value itself."""
+    if said == "not as the mapping says":
+        return f"correct how {table}.columns.{column} is mapped (format, unit, time_zone, values), or these values"
     if said == "not on its filing day":
         return "file each row under the UTC day of its event_time: convert local times to UTC before you partition"
     if said == "after its filing day":

@@ -6,6 +6,7 @@ pipeline. A source that knows its own problems (`problems()`) is asked for them:
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +19,9 @@ from ml.sources.contract import TABLES
 from ml.sources.ingest import REQUIRED
 from ml.sources.problem import Problem
 from ml.timeline import Window
+
+HOPELESS = 14
+"""Days in a row of which a table could not be read, after which it is asked no more."""
 
 
 @runtime_checkable
@@ -48,13 +52,15 @@ class TolerantSource:
         self.inner = source.sound() if isinstance(source, HasSoundPart) else source
         self.name = source.name
         self._found = self.inner.tables()
+        self._declared = self._found if self.inner is source else self._found | _tables_of(source)
+        self._failed: Counter[str] = Counter()
         if hasattr(self.inner, "backlog_day"):
             self.backlog_day: date = self.inner.backlog_day
 
     @property
     def missing(self) -> list[str]:
-        """Required tables that the source lacks."""
-        return [name for name in REQUIRED if name not in self._found]
+        """Required tables that the source lacks, and knows nothing of."""
+        return [name for name in REQUIRED if name not in self._declared]
 
     def window(self) -> Window:
         return self.inner.window()
@@ -66,14 +72,20 @@ class TolerantSource:
     def read(self, table: str, window: Window) -> pa.Table:
         if table not in self._found:
             return _nothing(table)
+        if self._failed[table] > HOPELESS:
+            self.unread |= {(table, day) for day in window.days}
+            return _nothing(table)
         try:
-            return self._complete(table, window)
+            rows = self._complete(table, window)
+            self._failed[table] = 0
+            return rows
         except BadInput as error:
             if error.remedy == AGAIN:
                 raise  # a storage that does not answer would be waited for at every day of every table
             self._note(error)
             if window.first == window.last:
                 self.unread.add((table, window.first))
+                self._failed[table] += 1
                 return _nothing(table)
         parts = [self.read(table, Window(day, day)) for day in window.days]
         return pa.concat_tables([part for part in parts if part.num_rows] or parts[:1], promote_options="permissive")
@@ -83,7 +95,7 @@ class TolerantSource:
 
     def unsound(self) -> set[str]:
         """Tables that are missing, or of which something could not be read."""
-        return {table for table, _ in self.unread} | set(self.missing)
+        return {table for table, _ in self.unread} | set(self.missing) | (self._declared - self._found)
 
     def _complete(self, table: str, window: Window) -> pa.Table:
         rows = self.inner.read(table, window)
@@ -100,6 +112,14 @@ class TolerantSource:
         known = any(error.where == p.where or (error.what, error.remedy) == (p.what, p.remedy) for p in self.problems)
         if not known:
             self.problems.append(Problem.of(error))
+
+
+def _tables_of(source: LogSource) -> set[str]:
+    """The tables a source means to have, as far as it can say."""
+    try:
+        return source.tables()
+    except BadInput:
+        return set()
 
 
 def _nothing(table: str) -> pa.Table:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.sources.inspection.estimate import UNITS, MeasuredRun, Work, estimate, reference_runs
+from ml.sources.inspection.estimate import UNITS, FasterRun, MeasuredRun, Work, estimate, reference_runs
 
 WORK = Work(**{field.name: float(i + 1) for i, field in enumerate(fields(Work))})
 UNITS_OF_WORK = {stage: getattr(WORK, unit) for stage, unit in UNITS.items()}
@@ -36,9 +36,10 @@ def test_runs_of_this_workspace_count_alone_and_lend_what_they_lack() -> None:
 
 
 def test_a_faster_machine_lowers_the_range_in_proportion() -> None:
-    run = replace(measured(2.0), faster=(0.5 * 2.0 * len(UNITS), "elsewhere"))
+    twice = {stage: 2 * units for stage, units in UNITS_OF_WORK.items()}
+    run = replace(measured(2.0), faster=FasterRun("elsewhere", 1.0 * len(UNITS), twice))
     found = estimate(WORK, [], [run], "m")
-    assert found.low and found.high and found.low == pytest.approx(found.high / 2)
+    assert found.low and found.high and found.low == pytest.approx(found.high / 4)
     assert "elsewhere" in found.basis
 
 

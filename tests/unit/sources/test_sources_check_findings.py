@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,13 @@ from ml.sources.check import CheckPlan, CheckReport, check
 from ml.sources.contract_logs import ContractLogs
 from ml.sources.inspection.remedies import shown
 from ml.sources.mapping import PurchaseMapping
+from ml.sources.parquet_logs import ParquetLogs
 from ml.sources.problem import Problem
 from ml.sources.purchases import PurchaseLogs
 from ml.timeline import TimelineSettings, Window
 from tests.unit.sources.sources_good_log import DAYS, FIRST, PLAN, USERS, good_logs, write_good
-from tests.unit.sources.sources_small_logs import Logs, write_logs
+from tests.unit.sources.sources_layouts import HIVE, views
+from tests.unit.sources.sources_small_logs import Logs, rewrite, write_logs
 from tests.unit.sources.test_sources_purchases import EVENTS, ITEMS, MAPPING
 
 
@@ -258,3 +261,31 @@ def test_a_storage_that_stops_answering_is_asked_once(tmp_path: Path) -> None:
     report = check(Silent(write_good(tmp_path / "logs"), "good"), PLAN, tmp_path / "scratch")
     assert only(report.problems).where == "s3://bucket"
     assert Silent.reads == 3
+
+
+def own_logs(root: Path) -> ParquetLogs:
+    with views(write_good(root / "contract")) as con:
+        HIVE.write(con, root / "logs")
+    return ParquetLogs(root / "logs", HIVE.mapping(first_day=FIRST, last_day=DAYS[-1]))
+
+
+def test_own_logs_through_a_mapping(tmp_path: Path) -> None:
+    report = check(own_logs(tmp_path), PLAN, tmp_path / "scratch")
+    assert report.problems == []
+    assert report.splits and report.splits.test.labelled_users == USERS - 1
+
+
+def test_own_logs_say_all_at_once(tmp_path: Path) -> None:
+    source = own_logs(tmp_path)
+    raw = tmp_path / "logs" / "raw"
+    shutil.rmtree(raw / "clicks")
+    impressions = next((raw / "impressions" / f"dt={DAYS[3]}").glob("*.parquet"))
+    activity = next((raw / "activity" / f"dt={DAYS[3]}").glob("*.parquet"))
+    rewrite(impressions, lambda rows: rows.drop_columns(["surface"]))
+    kinds = pa.array(["hover"] * USERS, pa.string())
+    rewrite(activity, lambda rows: rows.set_column(rows.schema.get_field_index("kind"), "kind", kinds))
+    found = check(source, PLAN, tmp_path / "scratch").problems
+    assert "clicks" in about(found, "no such file for table clicks").where
+    assert about(found, "no column 'surface'").where.endswith(str(impressions.relative_to(tmp_path)))
+    assert "'hover'" in str(about(found, "kind: not one of").example)
+    assert len(found) == 3
