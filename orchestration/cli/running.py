@@ -44,7 +44,7 @@ def check(
     Exit code 0: it may run. Exit code 1: it cannot, or an option is wrong. Nothing is written but a temporary
     directory that is removed.
 
-    [dim]Example:[/dim] adprior check --source purchases --data logs --mapping logs/mapping.yaml
+    [dim]Example:[/dim] adprior check --source parquet --data logs --mapping mapping.yaml
     """
     with command(profile=profile, source=source, data=data, mapping=mapping, out=out, as_of=as_of):
         from orchestration.check_command import check_command
