@@ -7,12 +7,12 @@ export PROFILE SOURCE DATA MAPPING AS_OF
 ARGS = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data "$(DATA)") \
        $(if $(MAPPING),--mapping "$(MAPPING)") $(if $(OUT),--out "$(OUT)")
 
-.PHONY: help run check backfill ui test test-slow lint clean install
+.PHONY: help run check init-mapping backfill ui test test-slow lint clean install
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@echo "make TARGET [PROFILE=tiny|small|full] [SOURCE=world|parquet|purchases] [DATA=<dir or s3://...>] [MAPPING=<file>] [OUT=<dir>] [AS_OF=<day>]"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-13s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -29,6 +29,9 @@ run: install ## the whole pipeline for one snapshot day; type it again to resume
 
 check: install ## look at the logs without running anything: every problem at once, with its remedy
 	@$(BIN)/adprior check $(ARGS) $(if $(AS_OF),--as-of $(AS_OF))
+
+init-mapping: install ## DATA=<dir or s3://...>: draft a mapping file for your own logs (MAPPING=mapping.yaml)
+	@$(BIN)/adprior init-mapping "$(DATA)" $(if $(MAPPING),--out "$(MAPPING)")
 
 backfill: install ## FROM=<day> TO=<day>: those days one after another (default: the newest 14); resumes
 	@$(BIN)/adprior backfill $(ARGS) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))

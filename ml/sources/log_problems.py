@@ -6,7 +6,6 @@ Bad rows among good ones are not its business: ingest sets them aside.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -19,7 +18,7 @@ from ml.sources.log_files import RawFile, RawFiles
 from ml.sources.log_mapping import LogMapping
 from ml.sources.log_parts import Part, Types, parts_of, resolve
 from ml.sources.log_rows import CONSENTED, select
-from ml.sources.problem import Problem
+from ml.sources.problem import Problem, shape
 
 SAMPLE_ROWS = 2000
 """Rows of a file whose values are tried."""
@@ -107,11 +106,6 @@ def _remedy(part: Part, name: str, fault: str, mapping: LogMapping) -> str:
         zone = "" if mapping.time_zone else "; state time_zone, without which times that have no offset are not read"
         return f"give {field} the format, or the unit, that these values have{zone}"
     return f"correct {field}: these are no numbers"
-
-
-def shape(value: str) -> str:
-    """A value without what it says: 9 for each digit, a for each other letter."""
-    return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", value))[:40]
 
 
 def _of_consent_list(raw: RawFiles, mapping: LogMapping, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from ml.errors import BadInput
 
 Model = TypeVar("Model", bound=BaseModel)
+TODO = "TODO"
+"""Value of a field that a draft leaves to a person."""
 _NEXT = ";\n          "
 """Between problems: one a line, under each other."""
 
@@ -37,6 +39,12 @@ def load_model(path: Path, model: type[Model], guide: str) -> Model:
         ) from error
     if not isinstance(given, dict):
         raise BadInput("not a mapping of fields to values", where=str(path), remedy=f"see the example in {guide}")
+    if undone := [".".join(place) for place in _undone(given)]:
+        raise BadInput(
+            f"still {TODO}: {', '.join(undone)}",
+            where=str(path),
+            remedy=f"complete them; the comment beside each says what belongs there (all fields: {guide})",
+        )
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -46,6 +54,18 @@ def load_model(path: Path, model: type[Model], guide: str) -> Model:
             where=str(path),
             remedy=_NEXT.join(dict.fromkeys(remedy for _, remedy in problems)) + f" (all fields: {guide})",
         ) from error
+
+
+def _undone(given: Any, place: tuple[str, ...] = ()) -> typing.Iterator[tuple[str, ...]]:
+    """Places of a draft that nobody has completed."""
+    if given == TODO:
+        yield place
+    elif isinstance(given, dict):
+        for key, value in given.items():
+            yield from _undone(value, (*place, str(key)))
+    elif isinstance(given, list):
+        for value in given:
+            yield from _undone(value, place)
 
 
 def _problem(error: dict[str, Any], top: type[BaseModel]) -> tuple[str, str]:

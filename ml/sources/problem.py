@@ -6,6 +6,7 @@ once. A text in it never holds a person's own words (see `ml.sources.contract.PR
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ml.errors import BadInput
@@ -34,3 +35,8 @@ class Problem:
     def error(self) -> BadInput:
         """The error to stop with, for whoever cannot go on."""
         return BadInput(self.what, where=self.where, remedy=self.remedy)
+
+
+def shape(value: str) -> str:
+    """A value without what it says: 9 for each digit, a for each other letter."""
+    return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", value))[:40]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,3 +42,23 @@ def fetch_model(profile: Profile = None, out: Out = None) -> None:
 
         name = load_settings().llm.base_model
         typer.echo(f"{name}: {fetch_base_model(name, Workspace().base_models)}")
+
+
+@app.command("init-mapping", rich_help_panel=GROUP)
+def init_mapping(
+    data: Annotated[str, typer.Argument(help="Directory of your logs, or an s3:// prefix.", metavar="DIR|s3://...")],
+    out: Annotated[Path, typer.Option(help="File to write; never an existing one.", metavar="FILE")] = Path(
+        "mapping.yaml"
+    ),
+) -> None:
+    """Draft the mapping file for your own logs (SOURCE=parquet) from what lies in a directory or S3 prefix.
+
+    It looks at paths, columns and some rows, guesses which is what, and leaves TODO where only you can say: consent
+    first of all. The draft is refused until these are complete.
+
+    [dim]Example:[/dim] adprior init-mapping s3://bucket/logs --out mapping.yaml
+    """
+    with command():
+        from orchestration.init_mapping_command import init_mapping_command
+
+        init_mapping_command(data, out)
