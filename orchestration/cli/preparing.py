@@ -44,14 +44,14 @@ def fetch_model(profile: Profile = None, out: Out = None) -> None:
         typer.echo(f"{name}: {fetch_base_model(name, Workspace().base_models)}")
 
 
-@app.command("init-mapping", rich_help_panel=GROUP)
+@in_group(GROUP, "init-mapping")
 def init_mapping(
-    data: Annotated[str, typer.Argument(help="Directory of your logs, or an s3:// prefix.", metavar="DIR|s3://...")],
+    data: Annotated[str, typer.Argument(metavar="DATA")],
     out: Annotated[Path, typer.Option(help="File to write; never an existing one.", metavar="FILE")] = Path(
         "mapping.yaml"
     ),
 ) -> None:
-    """Draft the mapping file for your own logs (SOURCE=parquet) from what lies in a directory or S3 prefix.
+    """Draft the mapping file for your own logs (SOURCE=parquet) from what lies in DATA: a directory or s3:// prefix.
 
     It looks at paths, columns and some rows, guesses which is what, and leaves TODO where only you can say: consent
     first of all. The draft is refused until these are complete.
