@@ -14,28 +14,33 @@ def advertiser_llm(
     """LoRA checkpoint and advertiser head, as a directory with a manifest, and as a registered model."""
     from ml.contexts.store import read_examples
     from ml.llm.train import train
-    from orchestration.llm import base_model, beats_popularity, model_config, report_facts
+    from ml.report.metric_names import llm_metrics
+    from orchestration import datasets
+    from orchestration.llm import HEADLINE, base_model, beats_popularity, model_config, report_facts
 
     stage = workspace.stage(context)
     if before := stage.published_before():
         return before
     settings, seed, work = stage.settings.llm, stage.settings.seed, stage.work()
     examples, base = read_examples(stage.input("training_examples") / "examples"), base_model(stage)
-    with mlflow.run(stage, "advertiser-llm", f"{settings.base_model} {stage.target.name}") as run:
-        run.params({**settings.model_dump(), "seed": seed})
-        run.dataset(stage, "training_examples", rows=len(examples.targets))
-        result = train(examples, base, settings, seed=seed, work=work, progress=stage.progress)
-        run.curve(result.loss_curve, step="tokens")
-        run.metrics({**result.metrics, **result.counts, "temperature": result.temperature})
-        champion = beats_popularity(result.metrics)
-        version = run.register(
-            "advertiser_llm", work, loader="advertiser_llm", config=model_config(stage), champion=champion
+    with mlflow.run(stage) as run:
+        run.dataset(datasets.table(stage, "training_examples"), "training")
+        result = train(examples, base, settings, seed=seed, work=work, progress=stage.progress, on_log=run.curve_point)
+        run.curve(result.loss_curve)
+        run.register(
+            work,
+            loader="advertiser_llm",
+            champion=beats_popularity(result.metrics),
+            metrics=llm_metrics(result.metrics, result.counts, result.temperature),
+            headline=HEADLINE,
+            config=model_config(stage),
         )
     return stage.publish(
         work,
         rows=result.counts["train_targets"],
         metrics={**result.metrics, **result.counts},
-        metadata={"mlflow_run": dg.MetadataValue.url(run.url), "registered_version": version},
+        metadata=run.links,
         llm=report_facts(result, settings),
         known_until=str(examples.contexts.as_of),
+        **run.facts,
     )

@@ -14,29 +14,29 @@ def ranker(
     """One ranker per arm on the same rows: none, llm (the registered one), placebo."""
     from ml.predictors.predictions import read_predictions
     from ml.ranking.training import train_arms
+    from ml.report.metric_names import ranker_metrics
+    from orchestration import datasets
 
     stage = workspace.stage(context)
     if before := stage.published_before():
         return before
-    settings = stage.settings
+    settings, lake, work = stage.settings, stage.workspace.lake, stage.work()
     priors, timeline = read_predictions(stage.input("past_predictions")), stage.timeline_of("past_predictions")
-    with mlflow.run(stage, "ranker", f"xgboost {stage.target.name}") as run:
-        run.params({**settings.ranker.model_dump(), "seed": settings.seed})
-        work, lake = stage.work(), stage.workspace.lake
+    with mlflow.run(stage) as run:
+        run.dataset(datasets.table(stage, "past_predictions"), "training")
+        run.dataset(datasets.raw_logs(stage, timeline.as_of), "training")
         trained = train_arms(
             lake, timeline, priors, settings.ranker, seed=settings.seed, directory=work, progress=stage.progress
         )
-        metrics = {f"rows_{split}": rows for split, rows in trained.rows.items()}
-        metrics |= {f"positives_{split}": rows for split, rows in trained.positives.items()}
-        metrics |= {f"trees_{arm}": model.rounds for arm, model in trained.rankers.items()}
-        run.metrics(metrics)
-        version = run.register("ranker", work / "llm", loader="ranker", champion=True)
-    links = {"mlflow_run": dg.MetadataValue.url(run.url), "registered_version": version}
+        metrics = ranker_metrics(trained.quality, sizes := trained.sizes)
+        headline = ("calibration/llm/auc", "calibration/none/auc")
+        run.register(work / "llm", loader="ranker", champion=True, metrics=metrics, headline=headline)
     return stage.publish(
         work,
         rows=trained.rows["train"],
-        metrics=metrics,
-        metadata=links,
+        metrics=sizes,
+        metadata=run.links,
         ranker_rows=trained.rows,
         known_until=str(stage.day),
+        **run.facts,
     )

@@ -11,7 +11,7 @@ from orchestration.tracking import MLflowTracking
 def report(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource, mlflow: MLflowTracking
 ) -> dg.MaterializeResult:
-    """report.html and report.json of the snapshot day."""
+    """report.html and report.json of the snapshot day; MLflow shows them with the evaluation's run."""
     from ml.report.summary import verdicts
     from ml.report.write import write_report
     from orchestration.results import gather
@@ -21,11 +21,10 @@ def report(
         return before
     results = gather(stage)
     write_report(results, work := stage.work())
-    with mlflow.run(stage, "reports", f"{stage.settings.source} {stage.settings.profile} {stage.day}") as run:
-        run.artifacts(work / "report.html")
-        run.artifacts(work / "report.json")
+    run = stage.workspace.manifest(stage.input("evaluation"))["mlflow"]
+    mlflow.attach(run["run_id"], work / "report.html", work / "report.json")
     metadata = {
-        "mlflow_run": dg.MetadataValue.url(run.url),
+        "mlflow_run": dg.MetadataValue.url(run["url"]),
         "report": dg.MetadataValue.path(str(stage.target / "report.html")),
         "verdicts": dg.MetadataValue.md("\n".join(f"* {line}" for line in verdicts(results))),
     }

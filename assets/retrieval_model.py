@@ -13,17 +13,19 @@ def retrieval_model(
 ) -> dg.MaterializeResult:
     """User and ad vectors by alternating least squares, and the day's eligible ads by popularity."""
     from ml.candidates.matrix_factorization import fit
+    from ml.report.metric_names import counts
+    from orchestration import datasets
 
     stage = workspace.stage(context)
     if before := stage.published_before():
         return before
-    settings = stage.settings.candidates
-    with mlflow.run(stage, "ad-retrieval", f"als {stage.target.name}") as run:
-        run.params({**settings.model_dump(), "seed": stage.settings.seed})
-        retrieval = fit(stage.workspace.lake, stage.day, settings, seed=stage.settings.seed)
+    with mlflow.run(stage) as run:
+        run.dataset(datasets.raw_logs(stage, stage.day), "training")
+        retrieval = fit(stage.workspace.lake, stage.day, stage.settings.candidates, seed=stage.settings.seed)
         retrieval.save(work := stage.work())
-        metrics = {"users": len(retrieval.user_ids), "ads": len(retrieval.ads)}
-        run.metrics(metrics)
-        version = run.register("retrieval_model", work, loader="retrieval_model", champion=True)
-    links = {"mlflow_run": dg.MetadataValue.url(run.url), "registered_version": version}
-    return stage.publish(work, rows=metrics["users"], metrics=metrics, metadata=links, known_until=str(stage.day))
+        sizes = {"users": len(retrieval.user_ids), "ads": len(retrieval.ads)}
+        names = tuple(metrics := counts(sizes))
+        run.register(work, loader="retrieval_model", champion=True, metrics=metrics, headline=names)
+    return stage.publish(
+        work, rows=sizes["users"], metrics=sizes, metadata=run.links, known_until=str(stage.day), **run.facts
+    )

@@ -35,7 +35,7 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     stage.progress(2, 3, "parts")
     rankers = {path.parent.name: Ranker.load(path.parent) for path in sorted(ranker_directory.glob("*/ranker.json"))}
     priors = {name: predictions[name] for name in rankers if name in predictions}
-    ranked = study_ranker(lake, timeline, rankers, priors, settings.ranker, shown, rng[2])
+    ranked = study_ranker(lake, timeline, rankers, priors, settings.ranker, shown, rng[2], stage.progress)
     ranked["ranker_rows"] |= stage.workspace.manifest(ranker_directory)["ranker_rows"]
     predictors["counts"] |= left_out
     return {**predictors, **found, **ranked}

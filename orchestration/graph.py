@@ -70,6 +70,7 @@ NODES: dict[str, Node] = {
             ),
             ("evaluation", "timeline", "seed"),
             reads_outcomes=True,
+            code_version="2",
         ),
         Node("report", "daily", "evaluation", ("evaluation",), ()),
     )

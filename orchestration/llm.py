@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ml.llm.train import TrainingResult
 
 
+HEADLINE = ("validation/llm/log_loss", "validation/popularity/log_loss", "validation/llm/recall_at_10")
+"""Metrics that the registered version's description shows."""
+
+
 def base_model(stage: Stage) -> Path:
     """Directory of the base model, fetched if the cache lacks it."""
     return cached_base_model(stage.workspace, stage.progress)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psutil
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from orchestration import ingested, plan
 from orchestration.graph import NODES, RAW_TABLES
+from orchestration.provenance import git_commit, machine
 from orchestration.stage import Stage
-
-ROOT = Path(__file__).parent.parent
 
 
 def gather(stage: Stage) -> dict[str, Any]:
@@ -34,7 +28,7 @@ def gather(stage: Stage) -> dict[str, Any]:
         "source": settings.source,
         "as_of": stage.day.isoformat(),
         "seed": settings.seed,
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "timeline": {
@@ -150,37 +144,3 @@ def _has_impressions(stage: Stage) -> bool:
     """Decided as `ml.ranking.impressions` does: by what is known by the snapshot day."""
     with stage.workspace.lake.connect(as_of=stage.day) as con:
         return bool(con.execute("SELECT EXISTS (SELECT 1 FROM impressions)").fetchall()[0][0])
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were made on."""
-    cpu, flags = platform.processor() or "unknown", ""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
-        values = {key.strip(): value.strip() for key, value in lines.items()}
-        cpu, flags = values.get("model name", cpu), values.get("flags", "")
-    return {
-        "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-        "bf16_matrix_units": "amx_bf16" in flags.split(),
-        "gpu": _gpu(),
-    }
-
-
-def _gpu() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-
-
-def _git_commit() -> str:
-    """Short commit of this checkout, with a + if it has local changes; "unknown" outside one."""
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return described.stdout.strip()

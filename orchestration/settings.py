@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         stated = {**_adprior_yaml(), **env_settings(), **init_settings()}
         profile, source = str(stated.get("profile", "small")), str(stated.get("source", "world"))
-        files = (_Given(settings_cls, _preset(f"source-{source}")), _Given(settings_cls, _preset(profile)))
+        files = preset_sources(settings_cls, profile, source)
         return init_settings, env_settings, _Given(settings_cls, _adprior_yaml()), *files
 
     @model_validator(mode="after")
@@ -248,6 +248,13 @@ class _Given(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         return self.values
+
+
+def preset_sources(
+    settings_cls: type[BaseSettings], profile: str, source: str
+) -> tuple[PydanticBaseSettingsSource, ...]:
+    """The presets of a source and a profile, the stronger first."""
+    return _Given(settings_cls, _preset(f"source-{source}")), _Given(settings_cls, _preset(profile))
 
 
 def _preset(name: str) -> dict[str, Any]:

@@ -1,79 +1,94 @@
 """MLflow, as Adprior uses it: one run per model training or evaluation, linked both ways with Dagster.
 
-Every MLflow run carries the Dagster run id, asset and partition as tags and a link to the Dagster run;
-the asset gets the address of the MLflow run back. (dagster-mlflow pins an old pandas; this is ours.)
+Every run is named after what differs, carries every setting that can change it, the data it read, and the Dagster run,
+asset and partition as tags; the asset gets the address of the MLflow run back. A run that fails says why, one
+whose process was killed is marked so by the next. (dagster-mlflow pins an old pandas; this is ours.)
 """
 
 from __future__ import annotations
 
-import math
+import os
+import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from ml.errors import BadInput
+from ml.report.metric_names import curve_metrics, flat
+from orchestration import run_endings
+from orchestration.deviations import deviations, parameters, run_name
+from orchestration.experiments import experiment_id
+from orchestration.provenance import full_commit, git_commit, machine_name
+from orchestration.registry import register
 from orchestration.settings import Settings
-from orchestration.stage import Stage
-
-LOADERS = Path(__file__).parent / "model_loaders"
+from orchestration.stage import RETRAIN_TAG, Stage
+from orchestration.upstream_models import model_runs
 
 
 class TrackedRun:
-    """One open MLflow run."""
+    """One open MLflow run.
 
-    def __init__(self, client: Any, run_id: str, experiment_id: str, ui_url: str) -> None:
-        self.client, self.run_id = client, run_id
-        self.url = f"{ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
+    Attributes:
+        facts: for the manifest, so that later stages find the run and the registered model.
+        links: Dagster metadata.
+        models: runs of the models it builds on, see `model_runs`.
+    """
+
+    def __init__(
+        self, client: Any, stage: Stage, run_id: str, experiment: str, ui_url: str, models: dict[str, dict[str, str]]
+    ) -> None:
+        self.client, self.stage, self.run_id, self.models = client, stage, run_id, models
+        self.url = f"{ui_url}/#/experiments/{experiment}/runs/{run_id}"
+        self.facts: dict[str, Any] = {"mlflow": {"run_id": run_id, "url": self.url}}
+        self.links: dict[str, Any] = {"mlflow_run": dg.MetadataValue.url(self.url)}
+        self.data: Any = None
+        self.logged: set[int] = set()
+
+    def dataset(self, dataset: Any, context: str) -> None:
+        """Log what the run reads (see orchestration/datasets.py) as `training` or `evaluation` data."""
+        import mlflow
+
+        mlflow.log_input(dataset, context)
+        self.data = self.data or dataset
 
     def params(self, values: Mapping[str, Any]) -> None:
         import mlflow
 
-        mlflow.log_params({k: v for k, v in values.items() if v is not None})
+        mlflow.log_params({name: str(value)[:500] for name, value in values.items() if value is not None})
 
-    def settings(self, settings: Settings) -> None:
-        """Log every setting as `section.field`, so that comparing two runs shows what differs."""
-        everything = settings.model_dump(mode="json", exclude={"out", "ui", "data", "mapping"})
-        sections = {name: value for name, value in everything.items() if isinstance(value, dict)}
-        self.params({name: value for name, value in everything.items() if name not in sections})
-        for section, fields in sections.items():
-            self.params({f"{section}.{name}": str(value)[:500] for name, value in fields.items()})
-
-    def metrics(self, values: Mapping[str, Any]) -> None:
-        """Log numbers and intervals; an interval `x` becomes x, x_low and x_high ("@" becomes "_at_")."""
+    def metrics(self, figures: Mapping[str, Any], *, model_id: str | None = None) -> None:
+        """Log numbers and intervals, named by ml.report.metric_names; with `model_id` also on that model's page."""
         import mlflow
 
-        flat: dict[str, float] = {}
-        for name, value in values.items():
-            name = name.replace("@", "_at_")
-            if isinstance(value, Mapping):
-                flat |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
-            elif value is not None:
-                flat[name] = float(value)
-        mlflow.log_metrics({k: v for k, v in flat.items() if v is not None and not math.isnan(v)})
+        mlflow.log_metrics(flat(figures), model_id=model_id, dataset=self.data if model_id else None)
 
-    def curve(self, rows: list[dict[str, Any]], step: str) -> None:
-        """Log a list of measurements, each a metric at `step`."""
+    def curve_point(self, entry: Mapping[str, float]) -> None:
+        """Log one point of a loss curve, once, at the tokens read."""
         import mlflow
 
-        for row in rows:
-            figures = {k: v for k, v in row.items() if k not in (step, "step") and v is not None}
-            mlflow.log_metrics(figures, step=int(row[step]))
+        if (tokens := int(entry["tokens"])) not in self.logged:
+            mlflow.log_metrics(curve_metrics(entry), step=tokens)
+            self.logged.add(tokens)
 
-    def dataset(self, stage: Stage, asset: str, rows: int) -> None:
-        """Log which published table a model was trained on, by its fingerprint."""
+    def curve(self, entries: list[dict[str, float]]) -> None:
+        """Log what is missing of a whole curve: a resumed training starts in the middle of it."""
+        for entry in entries:
+            self.curve_point(entry)
+
+    def table(self, rows: list[dict[str, Any]], name: str) -> None:
+        """Log rows as a table that the UI shows, also beside those of other runs."""
         import mlflow
-        from mlflow.data.dataset_source_registry import resolve_dataset_source
-        from mlflow.data.meta_dataset import MetaDataset
+        import pandas as pd
 
-        directory = stage.input(asset)
-        digest = stage.workspace.manifest(directory)["fingerprint"]
-        mlflow.log_input(
-            MetaDataset(resolve_dataset_source(str(directory)), name=asset, digest=digest[-8:]), "training"
-        )
-        mlflow.set_tags({"adprior.dataset": f"{asset} {digest}", "adprior.dataset_rows": str(rows)})
+        mlflow.log_table(pd.DataFrame(rows), name)
+
+    def figure(self, figure: Any, name: str) -> None:
+        import mlflow
+
+        mlflow.log_figure(figure, name)
 
     def artifacts(self, path: Path, to: str | None = None) -> None:
         import mlflow
@@ -81,35 +96,38 @@ class TrackedRun:
         (mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact)(str(path), to)
 
     def register(
-        self, name: str, directory: Path, *, loader: str, champion: bool, config: Mapping[str, Any] | None = None
-    ) -> str:
-        """Register a checkpoint directory as a new version of model `name`.
-
-        The directory itself is the artifact, behind a loader in orchestration/model_loaders:
-        `mlflow.transformers.log_model` would reload a PEFT model on random base weights, silently.
+        self,
+        directory: Path,
+        *,
+        loader: str,
+        champion: bool,
+        metrics: Mapping[str, Any],
+        headline: tuple[str, ...],
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Register a checkpoint as a new version of the model named after the asset, and log its metrics.
 
         Args:
+            directory: the checkpoint.
+            loader: module in orchestration/model_loaders that reloads it.
             champion: move the alias `champion` here; otherwise only `challenger` points here.
-
-        Returns:
-            The version.
+            metrics: logged on the run and on the model's page.
+            headline: names of those that the version's description shows.
+            config: what the loader needs to know.
         """
-        import mlflow
-
-        with redirect_stderr(StringIO()):  # it prints what the asset's metadata says anyway
-            logged = mlflow.pyfunc.log_model(
-                name=name,
-                python_model=str(LOADERS / f"{loader}.py"),
-                artifacts={"checkpoint": str(directory)},
-                model_config=dict(config or {}),
-                pip_requirements=["adprior"],
-                registered_model_name=name,
-            )
-        version = str(logged.registered_model_version)
-        self.client.set_registered_model_alias(name, "challenger", version)
-        if champion:
-            self.client.set_registered_model_alias(name, "champion", version)
-        return version
+        version = register(
+            self.client,
+            self.stage,
+            directory,
+            loader=loader,
+            champion=champion,
+            run_url=self.url,
+            config=dict(config or {}),
+            shown={name: flat(metrics)[name] for name in headline if name in flat(metrics)},
+        )
+        self.metrics(metrics, model_id=version.model_id)
+        self.facts["mlflow"] |= {"model_id": version.model_id, "version": version.version}
+        self.links["registered_version"] = version.version
 
 
 class MLflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -131,26 +149,73 @@ class MLflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     @contextmanager
-    def run(self, stage: Stage, experiment: str, name: str) -> Iterator[TrackedRun]:
-        """Open an MLflow run for a stage; an exception inside marks it failed."""
+    def run(self, stage: Stage) -> Iterator[TrackedRun]:
+        """Open the MLflow run of a stage; an exception inside ends it with the reason."""
         import mlflow
 
-        Path(self.artifact_root).mkdir(parents=True, exist_ok=True)
+        client = self._client()
+        experiment = experiment_id(client, stage.asset, self.artifact_root)
+        run_endings.close_abandoned(client, experiment)
+        name, models = run_name(stage.settings, stage.asset, stage.day), model_runs(stage)
+        tags = {**self._tags(stage), **{f"adprior.run.{asset}": run["run_id"] for asset, run in models.items()}}
+        note = self._note(stage, models)
+        opened = mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags, description=note)
+        with run_endings.reason(client, opened):
+            run = TrackedRun(client, stage, opened.info.run_id, experiment, self.mlflow_url, models)
+            run.params({"as_of": stage.day, **parameters(stage.settings, stage.asset)})
+            yield run
+
+    def attach(self, run_id: str, *files: Path) -> None:
+        """Attach files to a finished run; its state and times stay as they are.
+
+        Raises:
+            BadInput: there is no such run any more.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        try:
+            client.get_run(run_id)
+        except MlflowException:
+            raise BadInput(
+                f"MLflow knows no run {run_id}",
+                where=self.tracking_uri,
+                remedy="its database was replaced: delete the published evaluation of this day, and run again",
+            ) from None
+        for file in files:
+            client.log_artifact(run_id, str(file))
+
+    def _client(self) -> Any:
+        import mlflow
+
         mlflow.set_tracking_uri(self.tracking_uri)
-        client = mlflow.MlflowClient()
-        found = client.get_experiment_by_name(experiment)
-        experiment_id = found.experiment_id if found else client.create_experiment(experiment, self.artifact_root)
-        run_id = stage.context.run.run_id
-        run_url = f"{self.dagster_url}/runs/{run_id}"
-        tags = {
-            "dagster.run_id": run_id,
+        return mlflow.MlflowClient()
+
+    def _tags(self, stage: Stage) -> dict[str, str]:
+        settings, run = stage.settings, stage.context.run
+        retrain = run.tags.get(RETRAIN_TAG)
+        return {
+            "dagster.run_id": run.run_id,
             "dagster.asset": stage.asset,
             "dagster.partition": stage.day.isoformat(),
-            "dagster.url": run_url,
-            "adprior.profile": stage.settings.profile,
-            "adprior.source": stage.settings.source,
+            "dagster.url": f"{self.dagster_url}/runs/{run.run_id}",
+            "adprior.profile": settings.profile,
+            "adprior.source": settings.source,
             "adprior.input_fingerprint": stage.fingerprint,
-            "mlflow.note.content": f"Asset `{stage.asset}` for {stage.day}: [Dagster run]({run_url})",
+            "adprior.changed": ", ".join(f"{k}={v}" for k, v in deviations(settings, stage.asset).items()) or "nothing",
+            "adprior.machine": machine_name(),
+            "adprior.host": platform.node(),
+            "adprior.pid": str(os.getpid()),
+            "adprior.git_commit": git_commit(),
+            "mlflow.source.name": f"assets/{stage.asset}.py",
+            "mlflow.source.type": "LOCAL",
+            **({"mlflow.source.git.commit": commit} if (commit := full_commit()) else {}),
+            **({"adprior.retrain_reason": retrain} if retrain else {}),
         }
-        with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=tags) as run:
-            yield TrackedRun(client, run.info.run_id, experiment_id, self.mlflow_url)
+
+    def _note(self, stage: Stage, models: Mapping[str, Mapping[str, str]]) -> str:
+        """The run's description: where it comes from, and the runs of the models it builds on."""
+        dagster_run = f"{self.dagster_url}/runs/{stage.context.run.run_id}"
+        lines = [f"Asset `{stage.asset}` for {stage.day}: [Dagster run]({dagster_run})\n"]
+        lines += [f"* `{asset}` {model['model_version']}: [its run]({model['url']})" for asset, model in models.items()]
+        return "\n".join(lines)

@@ -41,6 +41,10 @@ class EvaluationSettings(BaseModel):
     """Draws of users for the ranker's metrics, which sort through every impression each time."""
     calibration_bins: int = Field(default=10, ge=2)
     """Equal-mass bins of the expected calibration error."""
+    importance_rows: int = Field(default=30_000, ge=1_000)
+    """Most test rows on which the ranker's features are shuffled; above it, whole users are left out at random."""
+    importance_repeats: int = Field(default=3, ge=1)
+    """Times each feature, and each group of them, is shuffled."""
 
 
 @dataclass(frozen=True)

@@ -83,19 +83,3 @@ class Evaluation:
 def number(value: float) -> float | None:
     """A plain float, None where there is no value."""
     return float(value) if math.isfinite(value) else None
-
-
-def headline_metrics(results: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The metrics worth a line on the asset and in MLflow, named `<arm>.<metric>`, without those that are null."""
-    chosen = {
-        "predictors": ("recall@1", "recall@10", "recall@20", "new_recall@10"),
-        "retrieval": ("advertiser_recall", "new_advertiser_recall", "ad_recall"),
-        "ranker": ("auc", "log_loss", "normalized_entropy", "ece"),
-    }
-    return {
-        f"{part}.{arm}.{metric}": by_metric[metric]
-        for part, names in chosen.items()
-        for arm, by_metric in results[part].items()
-        for metric in names
-        if by_metric.get(metric) and by_metric[metric]["value"] is not None
-    }

@@ -19,10 +19,12 @@ from ml.contexts.labels import new_to_user, test_labels, with_context
 from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings
+from ml.evaluation.importance import study_importance
 from ml.evaluation.ranking import ranking_quality
 from ml.evaluation.recall import recall
 from ml.evaluation.retrieval import retrieval_recall
 from ml.lake import Lake
+from ml.progress import Progress, silent
 from ml.ranking.arms import NONE, arms
 from ml.ranking.impressions import ranker_rows
 from ml.ranking.ranker import Ranker
@@ -120,8 +122,9 @@ def study_ranker(
     ranker_settings: RankerSettings,
     settings: EvaluationSettings,
     rng: np.random.Generator,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Ranker quality per arm on the test window's rows of the scored users.
+    """Ranker quality per arm on the test window's rows of the scored users, and what each ranker leans on.
 
     On sampled negatives log loss and ECE are relative to the sample and mean nothing: they are null.
     """
@@ -148,9 +151,9 @@ def study_ranker(
         "ranker_differences": differences,
         "ranker_reliability": {arm: reliability(p, labels) for arm, p in probabilities.items()} if shown else {},
         "ranker_rows": {"test": len(rows), "positives_test": int(labels.sum())},
-        "ranker_importance": {
-            arm: ranker.importance().head(15)[["feature", "gain"]].to_dict("records") for arm, ranker in rankers.items()
-        },
+        **study_importance(
+            rankers, frames, rows, calibrated=shown, settings=settings, rng=rng.spawn(1)[0], progress=progress
+        ),
     }
 
 

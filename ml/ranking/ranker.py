@@ -48,7 +48,19 @@ class Ranker:
         Raises:
             BadInput: a feature is missing.
         """
-        return _log_odds(self.booster, _matrix(features, self.features))
+        return _log_odds(self.booster, self.matrix(features))
+
+    def matrix(self, features: pd.DataFrame) -> np.ndarray:
+        """The features as the booster reads them: one column each of `self.features`.
+
+        Raises:
+            BadInput: a feature is missing.
+        """
+        return _matrix(features, self.features)
+
+    def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
+        """What `predict` says of the rows of `matrix`."""
+        return self.calibrator(_log_odds(self.booster, matrix))
 
     def predict(self, features: pd.DataFrame) -> np.ndarray:
         """Calibrated probability of a conversion, shape (n,)."""

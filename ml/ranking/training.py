@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ml.evaluation.ranking import Curves
 from ml.lake import Lake
 from ml.progress import Progress, silent
 from ml.ranking.arms import arms
@@ -26,6 +27,15 @@ class TrainedArms:
     """Rows by split."""
     positives: dict[str, int]
     """Rows with label 1 by split."""
+    quality: dict[str, dict[str, float]]
+    """AUC and PR-AUC by arm on the calibration rows, which no tree has seen; nan where they lack a class."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows and positives by split, and trees by arm."""
+        sizes = {f"rows_{split}": rows for split, rows in self.rows.items()}
+        sizes |= {f"positives_{split}": rows for split, rows in self.positives.items()}
+        return sizes | {f"trees_{arm}": ranker.rounds for arm, ranker in self.rankers.items()}
 
 
 def train_arms(
@@ -65,5 +75,18 @@ def train_arms(
         rankers[arm].save(directory / arm)
         progress(done, len(frames), "arms")
     labels = {str(split): part["label"] for split, part in rows.groupby("split")}
-    sizes = {split: len(label) for split, label in labels.items()}
-    return TrainedArms(rankers, sizes, {split: int(label.sum()) for split, label in labels.items()})
+    return TrainedArms(
+        rankers,
+        rows={split: len(label) for split, label in labels.items()},
+        positives={split: int(label.sum()) for split, label in labels.items()},
+        quality={arm: _order(ranker, frames[arm], rows) for arm, ranker in rankers.items()},
+    )
+
+
+def _order(ranker: Ranker, features: pd.DataFrame, rows: pd.DataFrame) -> dict[str, float]:
+    """How well the ranker orders the calibration rows."""
+    mine = (rows["split"] == "calibration").to_numpy()
+    nobody = np.zeros(int(mine.sum()), int)
+    curves = Curves.of(ranker.score(features[mine]), rows["label"].to_numpy()[mine], nobody)
+    auc, pr_auc = curves.areas(np.ones((1, 1)))
+    return {"auc": float(auc[0]), "pr_auc": float(pr_auc[0])}

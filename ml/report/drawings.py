@@ -1,4 +1,4 @@
-"""Where things stand in the one-off drawings: timeline, loss curve, reliability, bars.
+"""Where things stand in the one-off drawings: timeline, loss curve, reliability.
 
 It draws nothing: charts.html does. Positions are per cent of the plot's width or height.
 """
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from ml.report.charts import Scale
-from ml.report.schema import Gain, LossPoint, ReliabilityBin, TimelineDays
+from ml.report.schema import LossPoint, ReliabilityBin, TimelineDays
 
 DAYS_BEFORE_CUTOFF = 12
 """How much of the (longer) past the timeline shows."""
-BARS_SHOWN = 12
 TICK_GAP = 20
 """Least distance of two ticks of a square-root axis, in per cent of it."""
 
@@ -121,10 +120,3 @@ def reliability(arms: Mapping[str, list[ReliabilityBin]]) -> Reliability:
         if rate <= top.high and at(rate) >= ticks[-1][1] + TICK_GAP:
             ticks.append((rate, at(rate)))
     return Reliability(ticks, {arm: [(at(b.predicted), at(b.observed)) for b in bins] for arm, bins in arms.items()})
-
-
-def gain_bars(gains: list[Gain]) -> list[tuple[Gain, float]]:
-    """The strongest features with the width of their bars, in per cent of the first."""
-    ordered = sorted(gains, key=lambda g: -g.gain)[:BARS_SHOWN]
-    top = max((g.gain for g in ordered), default=0.0) or 1.0
-    return [(g, round(100 * max(0.0, g.gain) / top, 2)) for g in ordered]

@@ -61,6 +61,7 @@ MEASURES: dict[str, Measure] = {
         "log loss over that of always saying the average rate; 1 is no skill",
         higher_is_better=False,
     ),
+    "loss": Measure("loss", "nats of surprise per training target", higher_is_better=False),
     "ece": Measure("ECE", "mean gap between predicted and observed rate, over bins", higher_is_better=False),
 }
 

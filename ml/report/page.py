@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml.report import charts, drawings, formats
+from ml.report.importance import DRAWN, cost_text, importance_panels, importance_sentence
 from ml.report.measures import arm_label
 from ml.report.schema import Results
 from ml.report.verdict import headline, judge
@@ -57,6 +58,7 @@ def _environment() -> Environment:
         formats.effect_text,
         formats.difference_text,
         arm_label,
+        cost_text,
     ):
         environment.globals[function.__name__] = function
     environment.globals["style_of"] = SPAN_STYLES
@@ -84,7 +86,9 @@ def _context(results: Results) -> dict[str, Any]:
         "ranker_values": charts.values({name: dict(arm) for name, arm in results.ranker.items()}),
         "ranker_forest": charts.forest(results.ranker_differences),
         "reliability": drawings.reliability(results.ranker_reliability),
-        "importance": {arm: drawings.gain_bars(gains) for arm, gains in results.ranker_importance.items()},
+        "importance_panels": importance_panels(results.ranker_importance, results.ranker_importance_groups),
+        "importance_sentence": importance_sentence(results),
+        "importance_arms": [arm for arm in DRAWN if arm in results.ranker_importance],
         "spans": drawings.timeline(results.timeline, results.as_of),
         "longest": max((stage.seconds for stage in results.stages.values()), default=0.0) or 1.0,
         "training_facts": _training_facts(results),
@@ -148,13 +152,17 @@ def _validation_facts(results: Results) -> Facts:
 
 
 def _ranker_facts(results: Results) -> Facts:
-    rows, number = results.ranker_rows, formats.number
-    return [
+    rows, number, sample = results.ranker_rows, formats.number, results.ranker_importance_sample
+    facts = [
         ("training", number(rows.train)),
         ("calibration", number(rows.calibration)),
         ("test", number(rows.test)),
         ("positives in test", number(rows.positives_test)),
     ]
+    if sample is None:
+        return facts
+    shuffled = [("test rows shuffled", sample.rows), ("of users", sample.users), ("times", sample.repeats)]
+    return facts + [(name, number(count)) for name, count in shuffled]
 
 
 def _machine_facts(results: Results) -> Facts:

@@ -185,9 +185,29 @@ class RankerRows(Part):
     positives_test: Count
 
 
-class Gain(Part):
+class Feature(Part):
+    """One feature of a ranker; nulls: not shuffled (little gain), or log loss means nothing here."""
+
     feature: str
+    group: str
     gain: float
+    gain_share: Share
+    auc_drop: Figure
+    log_loss_rise: Figure
+
+
+class FeatureGroup(Part):
+    group: str
+    features: Count
+    gain_share: Share
+    auc_drop: Figure
+    log_loss_rise: Figure
+
+
+class ImportanceSample(Part):
+    rows: Count
+    users: Count
+    repeats: Count
 
 
 class CheckResult(Part):
@@ -242,7 +262,9 @@ class Results(Part):
     ranker_differences: list[Difference]
     ranker_reliability: dict[str, list[ReliabilityBin]]
     ranker_rows: RankerRows
-    ranker_importance: dict[str, list[Gain]]
+    ranker_importance: dict[str, list[Feature]]
+    ranker_importance_groups: dict[str, list[FeatureGroup]]
+    ranker_importance_sample: ImportanceSample | None
     notes: list[str]
     checks: list[CheckResult]
     seconds_total: float

@@ -46,9 +46,11 @@ class Pipeline:
             *arguments,
         ]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+        """Run the pipeline, with `changed` settings in the environment."""
+        environment = {**self.environment(), **changed}
         return subprocess.run(
-            self.command(*arguments), cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False
+            self.command(*arguments), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
 
     def python(self, code: str) -> subprocess.CompletedProcess[str]:
@@ -121,3 +123,12 @@ def adprior(tiny_run: Pipeline) -> Iterator[Adprior]:
     os.environ.clear()
     os.environ.update(before)
     load_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def changed_run(tiny_run: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A copy of the tiny run, run again with another depth of the ranker's trees."""
+    changed = tiny_run.copy(tmp_path_factory.mktemp("changed") / "out")
+    done = changed.run(ADPRIOR_RANKER__MAX_DEPTH="3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return changed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+
+from mlflow import MlflowClient
 
 from tests.pipeline.conftest import ROOT, Pipeline
 
@@ -33,16 +36,10 @@ def test_second_day_reuses_the_models(tiny_run: Pipeline, tmp_path: Path):
     assert "not all known yet" in done.stdout
 
 
-def test_a_changed_setting_trains_again(tiny_run: Pipeline, tmp_path: Path):
+def test_a_changed_setting_trains_again(tiny_run: Pipeline, changed_run: Pipeline):
     """The ranker's settings change the ranker and what is behind it, and nothing before it."""
-    changed = tiny_run.copy(tmp_path / "out")
-    before = changed.run_ids()
-    command = changed.command()
-    environment = {**changed.environment(), "ADPRIOR_RANKER__MAX_DEPTH": "3"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(changed.models("ranker")) == 2 and len(changed.models("advertiser_llm")) == 1
-    after = changed.run_ids()
+    assert len(changed_run.models("ranker")) == 2 and len(changed_run.models("advertiser_llm")) == 1
+    before, after = tiny_run.run_ids(), changed_run.run_ids()
     kept = [
         name for name in before if name.startswith(("models/advertiser_llm", "tables/user_contexts", "tables/cand"))
     ]
@@ -79,3 +76,10 @@ def test_killed_run_goes_on_where_it_was(tiny_run: Pipeline, tmp_path: Path):
         "    print([run.status.value for run in instance.get_runs()])"
     ).stdout
     assert "STARTED" not in states and "CANCELED" in states, states
+    tracked = MlflowClient(f"sqlite:///{killed.out}/mlflow.db")
+    experiment = tracked.get_experiment_by_name("advertiser-llm").experiment_id
+    runs = tracked.search_runs([experiment], order_by=["attributes.start_time DESC"])
+    assert runs[0].info.status == "FINISHED" and "RUNNING" not in {run.info.status for run in runs}
+    curve = json.loads((killed.models("advertiser_llm")[0] / "loss_curve.json").read_text())
+    logged = tracked.get_metric_history(runs[0].info.run_id, "train/llm/loss")
+    assert sorted(point.step for point in logged) == [entry["tokens"] for entry in curve if "loss" in entry]

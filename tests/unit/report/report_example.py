@@ -214,25 +214,50 @@ def _ranker(rng: np.random.Generator) -> dict[str, Any]:
             for arm in gain
         },
         "ranker_rows": {"train": 41_204, "calibration": 15_903, "test": 27_411, "positives_test": 713},
-        "ranker_importance": {
-            arm: [
-                {"feature": feature, "gain": float(g)}
-                for feature, g in zip(
-                    [
-                        *(["prior_probability", "prior_rank"] if arm != "none" else []),
-                        "user_advertiser_visits_30d",
-                        "advertiser_popularity",
-                        "position",
-                        "category_match",
-                        "ad_age_days",
-                        "price",
-                        "age_bucket",
-                        "hour",
-                    ],
-                    np.sort(rng.gamma(1.5, 14, 10))[::-1],
-                    strict=False,
-                )
-            ]
-            for arm in gain
-        },
+        **_importance(rng, gain),
+    }
+
+
+FEATURES = {
+    "prior_probability": "priors",
+    "prior_rank": "priors",
+    "user_advertiser_visits_30d": "history",
+    "advertiser_popularity": "popularity",
+    "surface": "ad",
+    "ad_age_days": "ad",
+    "age_bucket": "profile",
+    "region": "profile",
+}
+
+
+def _importance(rng: np.random.Generator, arms: dict[str, float]) -> dict[str, Any]:
+    def costs() -> dict[str, Any]:
+        return {"auc_drop": interval(rng.gamma(1, 0.02), 0.0031), "log_loss_rise": interval(rng.gamma(1, 0.002), 4e-4)}
+
+    of = {arm: [f for f, group in FEATURES.items() if arm != "none" or group != "priors"] for arm in arms}
+    gains = {arm: np.sort(rng.gamma(1.5, 14, len(mine)))[::-1] for arm, mine in of.items()}
+    features = {
+        arm: [
+            {"feature": f, "group": FEATURES[f], "gain": float(g), "gain_share": float(g / gains[arm].sum()), **costs()}
+            for f, g in zip(mine, gains[arm], strict=True)
+        ]
+        for arm, mine in of.items()
+    }
+    groups = {
+        arm: [
+            {
+                "group": group,
+                "features": len(own),
+                "gain_share": sum(f["gain_share"] for f in own),
+                **costs(),
+            }
+            for group in dict.fromkeys(FEATURES.values())
+            if (own := [f for f in mine if f["group"] == group])
+        ]
+        for arm, mine in features.items()
+    }
+    return {
+        "ranker_importance": features,
+        "ranker_importance_groups": groups,
+        "ranker_importance_sample": {"rows": 26_113, "users": 1_004, "repeats": 3},
     }

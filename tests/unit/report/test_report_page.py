@@ -188,7 +188,7 @@ def test_a_run_with_little_in_it_still_has_a_page() -> None:
     results = example() | {"retrieval": {}, "ranker": {}, "stages": {}, "checks": [], "notes": [], "concentration": {}}
     for key in ("predictor_differences", "retrieval_differences", "ranker_differences"):
         results[key] = []
-    results |= {"ranker_reliability": {}, "ranker_importance": {}}
+    results |= {"ranker_reliability": {}, "ranker_importance": {}, "ranker_importance_groups": {}}
     results["llm"]["loss_curve"] = []
     assert page_of(results).cells
 

@@ -14,7 +14,10 @@ from ml.report.schema import parse
 from ml.timeline import Timeline, TimelineSettings
 
 Path = tuple[Any, ...]
-FREE = {"stages", "predictors", "retrieval", "concentration", "ranker", "ranker_reliability", "ranker_importance"}
+FREE = {
+    *("stages", "predictors", "retrieval", "concentration"),
+    *("ranker", "ranker_reliability", "ranker_importance", "ranker_importance_groups"),
+}
 """Their keys are names of assets or arms: any set of them is legal."""
 
 
