@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_the_report_lies_on_the_evaluation(client: MlflowClient, runs: dict[str,
         assert {"report.html", "report.json", "results.json", "metrics.json", "importance.json"} <= names
         assert "importance.png" in names
     newest = client.download_artifacts(runs["evaluation"][-1].info.run_id, "report.json")
-    with open(newest) as file:
+    with Path(newest).open() as file:
         assert json.load(file) == changed_run.report()
 
 
