@@ -72,9 +72,9 @@ def register(
 
 
 def _withdraw_unpublished(client: Any, name: str, version: str, model_version: str) -> None:
-    """Delete versions of this very model whose run was killed before the model was published."""
+    """Delete versions of this very model whose run was killed, or failed, before the model was published."""
     for other in client.search_model_versions(f"name = '{name}' AND tags.`adprior.model_version` = '{model_version}'"):
-        if str(other.version) != version and client.get_run(other.run_id).info.status == "KILLED":
+        if str(other.version) != version and client.get_run(other.run_id).info.status in ("KILLED", "FAILED"):
             client.delete_model_version(name, str(other.version))
 
 
