@@ -43,7 +43,7 @@ def deviations(settings: Settings, asset: str) -> dict[str, Any]:
     """Settings behind an asset's result that differ from the preset, as `section.field`."""
     preset = parameters(_preset(settings.profile, settings.source), asset)
     found = {name: value for name, value in parameters(settings, asset).items() if value != preset.get(name)}
-    logs = {name: path.name for name in ("data", "mapping") if (path := getattr(settings, name))}
+    logs = {name: _short(str(place)) for name in ("data", "mapping") if (place := getattr(settings, name))}
     return {**logs, **found}
 
 
