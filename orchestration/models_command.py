@@ -20,9 +20,9 @@ from orchestration.waiting import waiting
 from orchestration.workspace import Workspace
 
 MAIN_METRICS = {
-    "advertiser_llm": ("validation_log_loss", "popularity_log_loss", "validation_recall_at_10"),
-    "ranker": ("rows_train", "positives_train", "trees_llm"),
-    "retrieval_model": ("users", "ads"),
+    "advertiser_llm": ("validation/llm/log_loss", "validation/popularity/log_loss", "validation/llm/recall_at_10"),
+    "ranker": ("calibration/llm/auc", "calibration/none/auc", "count/rows_train"),
+    "retrieval_model": ("count/users", "count/ads"),
 }
 """Shown first, as far as they were logged; of other models the first few by name."""
 
@@ -84,7 +84,7 @@ def _show(rows: list[dict[str, Any]], used: dict[str, str], console: Console) ->
         for column in ("", "aliases", "trained for", "recipe", "MLflow"):
             table.add_column(column, no_wrap=column != "aliases", overflow="fold")
         for name in metrics:
-            table.add_column(textwrap.fill(name.replace("_", " "), 10), justify="right", no_wrap=True)
+            table.add_column(textwrap.fill(name.replace("_", " ").replace("/", " "), 10), justify="right", no_wrap=True)
         for row in mine:
             mark = "*" if row["used_by_newest_day"] else " "
             cells = [f"{mark} {row['version']}", " ".join(row["aliases"]) or "-", row["trained_for"], row["recipe"]]

@@ -48,11 +48,13 @@ class TrackedRun:
         self.logged: set[int] = set()
 
     def dataset(self, dataset: Any, context: str) -> None:
-        """Log what the run reads (see orchestration/datasets.py) as `training` or `evaluation` data."""
+        """Log what the run reads (see orchestration/datasets.py) as `training` or `evaluation` data, the main one first."""
         import mlflow
 
         mlflow.log_input(dataset, context)
-        self.data = self.data or dataset
+        if self.data is None:
+            self.data = dataset
+            mlflow.set_tag("adprior.dataset", f"{dataset.name} {dataset.digest}")
 
     def params(self, values: Mapping[str, Any]) -> None:
         import mlflow
