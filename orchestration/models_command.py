@@ -82,9 +82,10 @@ def _show(rows: list[dict[str, Any]], used: dict[str, str], console: Console) ->
         metrics = list(dict.fromkeys(name for row in mine for name in row["metrics"]))
         table = Table(box=SIMPLE, pad_edge=False, collapse_padding=True, header_style="bold")
         for column in ("", "aliases", "trained for", "recipe", "MLflow"):
-            table.add_column(column, no_wrap=column != "aliases", overflow="fold")
+            wraps = column == "aliases"
+            table.add_column(column, no_wrap=not wraps, overflow="fold", min_width=10 if wraps else None)
         for name in metrics:
-            table.add_column(textwrap.fill(name.replace("_", " ").replace("/", " "), 10), justify="right", no_wrap=True)
+            table.add_column(_heading(name), justify="right", no_wrap=True)
         for row in mine:
             mark = "*" if row["used_by_newest_day"] else " "
             cells = [f"{mark} {row['version']}", " ".join(row["aliases"]) or "-", row["trained_for"], row["recipe"]]
@@ -94,6 +95,11 @@ def _show(rows: list[dict[str, Any]], used: dict[str, str], console: Console) ->
         console.print(Text.assemble((model, "bold"), (f"   {of}", "dim")), table)
     if used:
         console.print("* used by the newest day. `adprior ui` opens the MLflow pages.", style="dim")
+
+
+def _heading(name: str) -> str:
+    """A metric's name in lines of at most 11 characters, a part of it on a line of its own."""
+    return "\n".join(textwrap.fill(part.replace("_", " "), 11) for part in name.split("/"))
 
 
 def _figure(value: float | None) -> str:

@@ -48,7 +48,7 @@ class TrackedRun:
         self.logged: set[int] = set()
 
     def dataset(self, dataset: Any, context: str) -> None:
-        """Log what the run reads (see orchestration/datasets.py) as `training` or `evaluation` data, the main one first."""
+        """Log what the run reads (see orchestration/datasets.py) as `training` or `evaluation` data, the main first."""
         import mlflow
 
         mlflow.log_input(dataset, context)
