@@ -6,6 +6,7 @@ import assets
 from orchestration.jobs import jobs
 from orchestration.resources import WorkspaceResource
 from orchestration.schedules import schedules
+from orchestration.sensors import sensors
 from orchestration.settings import load_settings
 from orchestration.tracking import MLflowTracking
 
@@ -16,6 +17,7 @@ defs = dg.Definitions(
     asset_checks=dg.load_asset_checks_from_package_module(assets),
     jobs=jobs,
     schedules=schedules,
+    sensors=sensors,
     resources={
         "workspace": WorkspaceResource(root=str(settings.workspace)),
         "mlflow": MLflowTracking.from_settings(settings),

@@ -7,6 +7,7 @@
         |                               v                  ^   |        v
         |\\----------------------------> ranker  retrieval_model  \\-> evaluation -> report
         \\-------------------------------^----------^
+    raw logs, training_examples -> drift_reference -> drift_report
 
 A *daily* asset has one result per snapshot day. A *model* asset has versions: day x uses the newest
 version of its recipe whose data ends by x, and trains one only if there is none, or if it is asked to retrain.
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 RAW_TABLES = ("advertisers", "ads", "users", "activity", "impressions", "clicks", "conversions")
 _STREAM = ("users", "activity", "conversions", "ads", "advertisers")
+_REFERENCE = ("drift.window_days", "drift.reference_days", "drift.numeric_bins", "drift.top_values")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ NODES: dict[str, Node] = {
     for node in (
         Node("user_contexts", "daily", "contexts", _STREAM, ("contexts", "llm.base_model", "llm.max_prompt_tokens")),
         Node("training_examples", "model", "contexts", _STREAM, ("contexts", "catalogue", "timeline")),
+        Node("drift_reference", "model", "monitoring", ("training_examples", *RAW_TABLES), _REFERENCE),
+        Node("drift_report", "daily", "monitoring", ("drift_reference", *RAW_TABLES), ("drift",)),
         Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed")),
         Node("past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "seed")),
         Node(

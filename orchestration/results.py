@@ -63,8 +63,13 @@ def _stages(stage: Stage) -> dict[str, dict[str, Any]]:
 
 
 def _published(stage: Stage) -> dict[str, dict[str, Any]]:
-    """Manifests of every stage behind the raw tables and before the report."""
-    return {name: _manifest(stage, name) for name in NODES if name != "report"}
+    """Manifests of every stage behind the raw tables that the report builds on."""
+    below, todo = set[str](), ["evaluation"]
+    while todo:
+        name = todo.pop()
+        below.add(name)
+        todo += [up for up in NODES[name].upstream if up in NODES]
+    return {name: _manifest(stage, name) for name in NODES if name in below}
 
 
 def _seconds_total(stage: Stage) -> float:

@@ -22,6 +22,7 @@ from ml.contexts.settings import ContextSettings
 from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings
 from ml.llm.settings import LLMSettings
+from ml.monitoring.settings import DriftSettings
 from ml.places import is_remote
 from ml.predictors.registry import BaselineSettings
 from ml.ranking.settings import RankerSettings
@@ -29,6 +30,7 @@ from ml.sources.log_mapping import load_log_mapping
 from ml.sources.mapping import AMAZON14, SAMPLE, load_mapping
 from ml.timeline import TimelineSettings
 from ml.world.settings import WorldSettings
+from orchestration.alerts import AlertSettings
 
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 PRESETS = Path(__file__).parent / "presets"
@@ -165,6 +167,8 @@ class Settings(BaseSettings):
     evaluation: EvaluationSettings = EvaluationSettings()
     checks: CheckSettings = CheckSettings()
     schedules: ScheduleSettings = ScheduleSettings()
+    drift: DriftSettings = DriftSettings()
+    alerts: AlertSettings = AlertSettings()
     ui: InterfaceSettings = InterfaceSettings()
 
     @classmethod

@@ -37,6 +37,7 @@ class Stage(IntEnum):
     CLICKS = 8
     CONVERSIONS = 9
     TEXT = 10
+    SCENARIO = 11
 
 
 @dataclass(frozen=True)

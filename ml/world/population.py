@@ -82,6 +82,11 @@ class Population:
         self.bought *= _MEMORY
         self.interest = self._interests()
 
+    def upset(self, moved_to: np.ndarray) -> None:
+        """Move everybody's taste and drift for subvertical s to subvertical moved_to[s]."""
+        for latent in (self._taste, self._drift):
+            latent[:, moved_to] = latent.copy()
+
     def remember(self, users: np.ndarray, advertisers: np.ndarray) -> None:
         """Conversions of the day, which make the next with the same advertiser likelier."""
         np.add.at(self.bought, (users, advertisers), 1.0)

@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.timeline import Window
+from ml.world.scenarios import ScenarioName
 
 
 class WorldSettings(BaseModel):
@@ -63,6 +64,12 @@ class WorldSettings(BaseModel):
     """A conversion is credited to a clicked impression at most this many days before it."""
     view_days: int = Field(1, ge=1, le=7)
     """Without such a click, to an impression at most this many days before it."""
+
+    scenario: ScenarioName = "none"
+    """What happens from `scenario_day` on: nothing, interest_upset (drift of what people want), or broken_column (an
+    upstream column in another format)."""
+    scenario_day: int = Field(53, ge=0)
+    """First day of the scenario, as a day number: 0 is `first_day`."""
 
     @model_validator(mode="after")
     def _enough_ads(self) -> Self:

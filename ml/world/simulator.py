@@ -22,6 +22,7 @@ from ml.world.intents import Intents
 from ml.world.market import Market
 from ml.world.population import Population
 from ml.world.response import Response
+from ml.world.scenarios import SCENARIOS
 from ml.world.settings import WorldSettings
 from ml.world.writer import DayWriter
 
@@ -53,10 +54,12 @@ def simulate(settings: WorldSettings, seed: int, out: Path, progress: Progress =
     intents = Intents(population, chance)
     market = Market(population, chance)
     response = Response(population, intents, chance)
-    writer = DayWriter(work, population, chance)
+    scenario = SCENARIOS[settings.scenario](chance, settings.scenario_day)
+    writer = DayWriter(work, population, chance, scenario)
     for day in range(-settings.warm_up_days, settings.total_days):
         if day == 0:
             response.forget()
+        scenario.wake(day, population)
         population.live(day)
         intents.begin(day)
         activity = intents.activity(day)

@@ -21,6 +21,7 @@ from ml.world.market import SURFACES
 from ml.world.pool import Rows, take
 from ml.world.population import Population
 from ml.world.response import ATTRIBUTIONS
+from ml.world.scenarios import Scenario
 
 ARROW_TYPES = {
     "VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_(),
@@ -34,8 +35,8 @@ _ADVERTISER_KNOWN = {SEARCH: 0.0, VISIT: 0.45, SAVE: 0.6}
 class DayWriter:
     """Writes into `<root>/<table>/date=YYYY-MM-DD/part-0.parquet`."""
 
-    def __init__(self, root: Path, population: Population, chance: Chance) -> None:
-        self.root, self.population, self._chance = root, population, chance
+    def __init__(self, root: Path, population: Population, chance: Chance, scenario: Scenario) -> None:
+        self.root, self.population, self._chance, self.scenario = root, population, chance, scenario
         self.first_day = population.settings.first_day
         catalogue: Catalogue = population.catalogue
         self._catalogue = catalogue
@@ -144,7 +145,8 @@ class DayWriter:
         date = self.first_day + timedelta(days=day)
         path = self.root / name / f"date={date.isoformat()}" / "part-0.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows.sort_by([(c, "ascending") for c in table.sort_order]), path, compression="zstd")
+        rows = self.scenario.deliver(day, name, rows.sort_by([(c, "ascending") for c in table.sort_order]))
+        pq.write_table(rows, path, compression="zstd")
         self.rows[name] += len(rows)
 
     def _stamp(self, day: int) -> str:

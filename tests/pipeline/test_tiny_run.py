@@ -24,7 +24,14 @@ def test_report_has_the_documented_keys(tiny_run: Pipeline):
             figure = report["predictors"][source][metric]
             assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
     assert report["seconds_total"] > 0 and report["peak_rss_mb"] > 100
-    assert {*NODES, "raw_logs"} - {"report"} == set(report["stages"])
+    beside_the_report = {"report", "drift_reference", "drift_report"}
+    assert {*NODES, "raw_logs"} - beside_the_report == set(report["stages"])
+
+
+def test_a_quiet_world_has_no_drift(tiny_run: Pipeline):
+    report = json.loads((tiny_run.table("drift_report") / "report.json").read_text())
+    assert (report["input"], report["fault"]) == ("ok", "ok")
+    assert report["reference_last"] < report["first"] and report["day"] == DAY
 
 
 def test_recall_rises_with_k_and_with_knowledge(tiny_run: Pipeline):
