@@ -158,7 +158,8 @@ def estimate(work: Work, own: Sequence[MeasuredRun], reference: Sequence[Measure
         base_model: of this run.
     """
     mine = [run for run in own if run.base_model == base_model]
-    runs = mine or [run for run in reference if run.base_model == base_model]
+    reference = [run for run in reference if run.base_model == base_model]
+    runs = mine or reference
     if not runs:
         return Estimate(None, None, {}, f"no run with base model {base_model} has been measured here yet")
     units = {field.name: getattr(work, field.name) for field in fields(Work)}

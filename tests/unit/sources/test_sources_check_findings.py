@@ -22,6 +22,7 @@ from ml.sources.parquet_logs import ParquetLogs
 from ml.sources.problem import Problem
 from ml.sources.purchases import PurchaseLogs
 from ml.timeline import TimelineSettings, Window
+from tests.s3 import S3Server
 from tests.unit.sources.sources_good_log import DAYS, FIRST, PLAN, USERS, good_logs, write_good
 from tests.unit.sources.sources_layouts import HIVE, views
 from tests.unit.sources.sources_small_logs import Logs, rewrite, write_logs
@@ -289,3 +290,15 @@ def test_own_logs_say_all_at_once(tmp_path: Path) -> None:
     assert about(found, "no column 'surface'").where.endswith(str(impressions.relative_to(tmp_path)))
     assert "'hover'" in str(about(found, "kind: not one of").example)
     assert len(found) == 3
+
+
+def test_logs_on_s3_are_checked_there(tmp_path: Path, s3: S3Server) -> None:
+    write_good(tmp_path / "logs")
+    path = tmp_path / "logs" / "clicks" / f"date={DAYS[4]}" / "part-0.parquet"
+    path.write_bytes(path.read_bytes()[:50])
+    s3.put_directory(tmp_path / "logs", place := f"{s3.bucket()}/logs")
+    report = check(ContractLogs(place, "far"), PLAN, tmp_path / "scratch")
+    assert only(report.problems).where == f"{place}/clicks/date={DAYS[4]}/part-0.parquet"
+    assert report.users and report.users.consenting == USERS - 1
+    gone = check(ContractLogs(f"{s3.bucket()}-gone/logs", "far"), PLAN, tmp_path / "again")
+    assert "no such bucket" in only(gone.problems).what
