@@ -6,6 +6,7 @@ import errno
 import signal
 import sys
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from types import FrameType
@@ -92,15 +93,13 @@ def _estimate(report: CheckReport, workspace: Workspace) -> Estimate | None:
     if report.ingest is None or report.splits is None:
         return None
     settings, own, reference = workspace.settings, measured_runs(workspace), reference_runs()
-    # Another model's tokenizer makes other tokens; of a model never run, nothing is claimed whatever this is.
-    tokens = [run.tokens_per_event for run in own + reference if run.base_model == settings.llm.base_model] or [1.0]
-    work = work_of(
+    work = partial(
+        work_of,
         report.ingest,
         report.splits,
         settings.llm,
-        past_users=settings.predictions.past_users,
-        max_ranker_rows=settings.ranker.max_rows,
-        tokens_per_event=sum(tokens) / len(tokens),
+        settings.predictions.past_users,
+        settings.ranker.max_rows,
     )
     return estimate(work, own, reference, settings.llm.base_model)
 

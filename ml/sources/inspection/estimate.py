@@ -7,8 +7,8 @@ runs from the fastest to the slowest of them. Without a measured run of the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
@@ -123,7 +123,6 @@ def work_of(
     report: IngestReport,
     splits: Splits,
     llm: LLMSettings,
-    *,
     past_users: int,
     max_ranker_rows: int,
     tokens_per_event: float,
@@ -148,11 +147,13 @@ def work_of(
     )
 
 
-def estimate(work: Work, own: Sequence[MeasuredRun], reference: Sequence[MeasuredRun], base_model: str) -> Estimate:
+def estimate(
+    work: Callable[[float], Work], own: Sequence[MeasuredRun], reference: Sequence[MeasuredRun], base_model: str
+) -> Estimate:
     """Seconds of a run.
 
     Args:
-        work: from `work_of`.
+        work: the work (see `work_of`) at so many prompt tokens an event.
         own: runs of this workspace; if there are any with this base model, they alone count.
         reference: runs made elsewhere.
         base_model: of this run.
@@ -162,16 +163,23 @@ def estimate(work: Work, own: Sequence[MeasuredRun], reference: Sequence[Measure
     runs = mine or reference
     if not runs:
         return Estimate(None, None, {}, f"no run with base model {base_model} has been measured here yet")
-    units = {field.name: getattr(work, field.name) for field in fields(Work)}
-    low, by_stage = 0.0, {}
+    slow = [_by_stage(run, work(run.tokens_per_event), reference, max) for run in runs]
+    fast = [_by_stage(run, work(run.tokens_per_event), reference, min) for run in runs]
+    low = min(sum(stages.values()) * _share(run) for run, stages in zip(runs, fast, strict=True))
+    slowest = max(slow, key=lambda stages: sum(stages.values()))
+    return Estimate(low, sum(slowest.values()), slowest, _basis(runs, own=bool(mine)))
+
+
+def _by_stage(
+    run: MeasuredRun, work: Work, lenders: Sequence[MeasuredRun], pick: Callable[[list[float]], float]
+) -> dict[str, float]:
+    """Seconds of each stage at a run's rates; what it does not tell (say, the start of a run) the lenders do."""
+    found = {}
     for stage, unit in UNITS.items():
-        # What the own runs do not tell (say, the start of a run) the reference runs do.
-        rates = _rates(runs, stage) or _rates(reference, stage)
+        rates = _rates([run], stage) or _rates(lenders, stage)
         if rates:
-            by_stage[stage] = max(rates) * units[unit]
-            low += min(rates) * units[unit]
-    share = min((_share(run, run.faster) for run in runs if run.faster), default=1.0)
-    return Estimate(low * share, sum(by_stage.values()), by_stage, _basis(runs, own=bool(mine)))
+            found[stage] = pick(rates) * float(getattr(work, unit))
+    return found
 
 
 def _rates(runs: Sequence[MeasuredRun], stage: str) -> list[float]:
@@ -179,10 +187,12 @@ def _rates(runs: Sequence[MeasuredRun], stage: str) -> list[float]:
     return [run.seconds[stage] / run.units[stage] for run in runs if run.units.get(stage)]
 
 
-def _share(run: MeasuredRun, faster: FasterRun) -> float:
-    """What part of this run's time the faster one would take for the same work."""
-    here = sum(run.seconds[stage] / run.units[stage] * units for stage, units in faster.units.items())
-    return faster.seconds / here
+def _share(run: MeasuredRun) -> float:
+    """What part of a run's time the faster machine would take for the same work; 1 if none is known."""
+    if run.faster is None:
+        return 1.0
+    here = sum(run.seconds[stage] / run.units[stage] * units for stage, units in run.faster.units.items())
+    return run.faster.seconds / here
 
 
 def _basis(runs: Sequence[MeasuredRun], *, own: bool) -> str:

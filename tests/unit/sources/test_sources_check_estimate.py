@@ -19,18 +19,18 @@ def measured(seconds: float, base_model: str = "m") -> MeasuredRun:
 
 
 def test_the_same_work_takes_the_same_time() -> None:
-    found = estimate(WORK, [measured(2.0)], [], "m")
+    found = estimate(lambda _: WORK, [measured(2.0)], [], "m")
     assert found.low == found.high == pytest.approx(2.0 * len(UNITS))
 
 
 def test_the_range_is_that_of_the_measured_runs() -> None:
-    found = estimate(WORK, [], [measured(2.0), measured(5.0), measured(100.0, "other")], "m")
+    found = estimate(lambda _: WORK, [], [measured(2.0), measured(5.0), measured(100.0, "other")], "m")
     assert (found.low, found.high) == (pytest.approx(2.0 * len(UNITS)), pytest.approx(5.0 * len(UNITS)))
 
 
 def test_runs_of_this_workspace_count_alone_and_lend_what_they_lack() -> None:
     own = replace(measured(1.0), units={"ranker": UNITS_OF_WORK["ranker"]}, seconds={"ranker": 1.0})
-    found = estimate(WORK, [own], [measured(9.0)], "m")
+    found = estimate(lambda _: WORK, [own], [measured(9.0)], "m")
     assert found.by_stage["ranker"] == pytest.approx(1.0)
     assert found.by_stage["evaluation"] == pytest.approx(9.0)
 
@@ -38,20 +38,20 @@ def test_runs_of_this_workspace_count_alone_and_lend_what_they_lack() -> None:
 def test_a_faster_machine_lowers_the_range_in_proportion() -> None:
     twice = {stage: 2 * units for stage, units in UNITS_OF_WORK.items()}
     run = replace(measured(2.0), faster=FasterRun("elsewhere", 1.0 * len(UNITS), twice))
-    found = estimate(WORK, [], [run], "m")
+    found = estimate(lambda _: WORK, [], [run], "m")
     assert found.low and found.high and found.low == pytest.approx(found.high / 4)
     assert "elsewhere" in found.basis
 
 
 def test_nothing_is_claimed_of_a_model_never_run() -> None:
-    found = estimate(WORK, [measured(1.0)], reference_runs(), "some/other-model")
+    found = estimate(lambda _: WORK, [measured(1.0)], reference_runs(), "some/other-model")
     assert found.low is None and found.high is None and "some/other-model" in found.basis
 
 
 @given(st.sampled_from([field.name for field in fields(Work)]), st.floats(1.0, 100.0))
 def test_more_work_never_takes_less(name: str, times: float) -> None:
     more = replace(WORK, **{name: getattr(WORK, name) * times})
-    small, large = (estimate(work, [measured(1.0)], [], "m").high for work in (WORK, more))
+    small, large = (estimate(lambda _, work=work: work, [measured(1.0)], [], "m").high for work in (WORK, more))
     assert small and large and large >= small
 
 
