@@ -7,6 +7,7 @@ from orchestration import ingested
 from orchestration.check_results import as_result
 from orchestration.resources import WorkspaceResource
 from orchestration.run_days import run_days
+from orchestration.terminal import display
 
 
 def _contract_check(name: str) -> dg.AssetChecksDefinition:
@@ -32,6 +33,7 @@ def _contract_check(name: str) -> dg.AssetChecksDefinition:
         from ml.validation.raw import SAMPLE_ROWS, check_schema, check_values, check_volumes
 
         space, table, days = workspace.open(), TABLES[name], run_days(context)
+        display().checking("raw_logs")
         with space.lake.connect() as con:
             found = {column: kind for column, kind, *_ in con.execute(f"DESCRIBE {name}").fetchall()}
             sample = con.execute(f"FROM {name} USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)").df()

@@ -24,7 +24,7 @@ def backfill_command(first: date | None, last: date | None) -> None:
         BadInput: the days do not fit the logs.
         RunStopped: a day failed; later days were not begun.
     """
-    with session() as (workspace, instance, console):
+    with session("adprior backfill") as (workspace, instance, console):
         from orchestration.definitions import defs
         from orchestration.graph import AFTER_CLOSE, NODES
         from orchestration.runner import close_abandoned_runs, ingest_unfinished, make_unfinished

@@ -26,6 +26,9 @@ MAIN_METRICS = {
 }
 """Shown first, as far as they were logged; of other models the first few by name."""
 
+WIDE = 100
+"""Columns from which three metrics fit."""
+
 
 def models_command(*, as_json: bool) -> None:
     """Print every registered version under `out`, newest first."""
@@ -80,6 +83,7 @@ def _show(rows: list[dict[str, Any]], used: dict[str, str], console: Console) ->
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         metrics = list(dict.fromkeys(name for row in mine for name in row["metrics"]))
+        metrics = metrics if console.width >= WIDE else metrics[:2]
         table = Table(box=SIMPLE, pad_edge=False, collapse_padding=True, header_style="bold")
         for column in ("", "aliases", "trained for", "recipe", "MLflow"):
             wraps = column == "aliases"

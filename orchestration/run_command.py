@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from orchestration.report_command import print_results
 from orchestration.settings import load_settings
 from orchestration.terminal import TerminalDisplay, display
 from orchestration.workspace import Workspace
+from orchestration.workspace_lock import writing
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -32,7 +34,7 @@ def run_command() -> None:
     Raises:
         AdpriorError: with the one reason the run stopped.
     """
-    with session() as (workspace, instance, console):
+    with session("adprior run") as (workspace, instance, console):
         from orchestration.definitions import defs
         from orchestration.runner import run_everything
 
@@ -46,31 +48,40 @@ def run_command() -> None:
 
 
 @contextmanager
-def session() -> Iterator[tuple[Workspace, dg.DagsterInstance, Console]]:
+def session(what: str) -> Iterator[tuple[Workspace, dg.DagsterInstance, Console]]:
     """A terminal at work on the workspace of the settings: its Dagster instance, base model at hand, stages shown.
 
+    Args:
+        what: the command, for a second one that finds this one at work.
+
     Raises:
+        BadInput: another process is at work on the workspace.
         RunStopped: a stage or check failed inside; with the one reason.
     """
     warnings.filterwarnings("ignore")
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it logs a Ctrl-C that meets it, with its trace
     settings, console = load_settings(), Console()
     workspace = Workspace(settings)
-    use_dagster_home(workspace.root)
-    remember(settings)
-    console.print(f"[bold]Adprior[/bold]  profile {settings.profile}, source {settings.source}, into {workspace.root}")
+    with writing(workspace.root, what), TerminalDisplay(console) as shown:
+        use_dagster_home(workspace.root)
+        remember(settings)
+        about = f"profile {settings.profile}, source {settings.source}"
+        console.print(f"[bold]Adprior[/bold]  {about}, into {workspace.root}", soft_wrap=True)
+        shown.stage("starting")
 
-    import dagster as dg
+        import dagster as dg
 
-    from orchestration.runner import RunFailed
+        from orchestration.runner import RunFailed
 
-    with dg.DagsterInstance.get() as instance, TerminalDisplay(console):
-        try:
-            _fetch_base_model(workspace)
-            yield workspace, instance, console
-        except RunFailed as failure:
-            raise RunStopped(f"{failure}\n  nothing downstream was run; `make ui` shows the failed run") from None
+        with dg.DagsterInstance.get() as instance:
+            try:
+                _fetch_base_model(workspace)
+                shown.stage("looking at the logs")
+                yield workspace, instance, console
+            except RunFailed as failure:
+                raise RunStopped(f"{failure}\n  nothing downstream was run; `make ui` shows the failed run") from None
 
 
 def _fetch_base_model(workspace: Workspace) -> None:

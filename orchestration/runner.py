@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import psutil
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
 
@@ -160,14 +161,17 @@ def _execute(
     partition_key: str | None = None,
     selection: list[str] | None = None,
 ) -> None:
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        run_config=QUIET,
-        partition_key=partition_key,
-        asset_selection=[dg.AssetKey(name) for name in selection] if selection else None,
-        tags={RESUME_TAG: "true", PID_TAG: str(os.getpid()), **(tags or {})},
-        raise_on_error=False,
-    )
+    try:
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            run_config=QUIET,
+            partition_key=partition_key,
+            asset_selection=[dg.AssetKey(name) for name in selection] if selection else None,
+            tags={RESUME_TAG: "true", PID_TAG: str(os.getpid()), **(tags or {})},
+            raise_on_error=False,
+        )
+    except DagsterExecutionInterruptedError:  # between two steps
+        raise KeyboardInterrupt from None
     if any("Interrupted" in error.cls_name for error in _errors(result)):
         raise KeyboardInterrupt
     if not result.success:

@@ -107,7 +107,9 @@ def _show(rows: list[dict[str, Any]], console: Console, name: str) -> None:
         return
     table = Table(box=SIMPLE, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in ("run", "began (UTC)", "job", "day", "status", "took"):
-        table.add_column(column, no_wrap=column not in ("job", "day"), justify="right" if column == "took" else "left")
+        wraps = {"job": 15, "day": 10}  # at blanks: the longest word must fit
+        justify: Any = "right" if column == "took" else "left"
+        table.add_column(column, no_wrap=column not in wraps, min_width=wraps.get(column), justify=justify)
     for row in rows:
         began = row["began"].replace("T", " ")[:16]
         status = Text(row["status"].lower(), style=STYLES.get(row["status"], ""))

@@ -166,6 +166,7 @@ class Finished:
         self.day = snapshot_day(context, workspace)
         self.directory = self.of(asset)
         self.manifest = workspace.manifest(self.directory)
+        display().checking(asset)
 
     def of(self, asset: str) -> Path:
         """Published directory of an asset, as this day sees it."""

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from ml.errors import AdpriorError, BadInput
+from orchestration.cli.interrupts import every_interrupt_heard
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -96,8 +97,9 @@ def command(*, as_of: str | None = None, resumes: bool = False, **given: Any) ->
         given: options by the name of the setting; what is None stays what it was.
     """
     try:
-        _settle(as_of=as_day(as_of, "as_of (AS_OF=..., --as-of)"), **given)
-        yield
+        with every_interrupt_heard():
+            _settle(as_of=as_day(as_of, "as_of (AS_OF=..., --as-of)"), **given)
+            yield
     except AdpriorError as error:
         typer.secho(f"\nerror: {error}", fg="red", err=True)
         sys.exit(1)

@@ -122,3 +122,25 @@ def test_a_named_source_does_not_take_the_last_runs_logs(tmp_path: Path):
 def test_settings_are_documented_and_shown():
     assert CliRunner().invoke(app, ["settings"]).stdout.startswith("## Adprior's settings")
     assert json.loads(CliRunner().invoke(app, ["settings", "--values"]).stdout)["profile"] == "small"
+
+
+DROPPED = """
+import os, signal, time
+from orchestration.cli.command import command
+
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+
+with command(resumes=True):
+    Dying()
+    time.sleep(20)
+"""
+
+
+def test_ctrl_c_that_python_drops_is_heard():
+    """It lands in a destructor, where no exception can be raised."""
+    done = subprocess.run([sys.executable, "-c", DROPPED], cwd=ROOT, capture_output=True, text=True, timeout=15)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "stopped; type the same command again to go on where it was"
