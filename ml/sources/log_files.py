@@ -208,14 +208,14 @@ FILE = "__adprior_file"
 
 def _cause(error: duckdb.Error) -> Exception:
     """The Python exception of a filesystem, which DuckDB tells only as the text of its trace."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    said = re.match(r"([\w.]+(?:Error|Exception|Timeout\w*)): ?(.*)", lines[-1]) if lines else None
-    if not said or "Traceback" not in lines[0]:
+    _, _, trace = str(error).partition("Traceback")
+    said = re.search(r"^([\w.]+(?:Error|Exception|Timeout\w*)): ?(?:\[Errno (\d+)\] )?(.*)", trace, re.MULTILINE)
+    if not said:
         return error
     name = said[1].rpartition(".")[2]
     known = getattr(builtins, name, None)
     kind = known if isinstance(known, type) and issubclass(known, Exception) else type(name, (Exception,), {})
-    raised: Exception = kind(said[2])
+    raised: Exception = kind(int(said[2]), said[3]) if said[2] else kind(said[3])
     return raised
 
 

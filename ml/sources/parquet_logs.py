@@ -79,6 +79,9 @@ class ParquetLogs:
             raise BadInput(what, where=self.name, remedy=f"ask for {', '.join(self.mapping.tables)}, or map {table}")
         window = Window(window.first, min(window.last, self.window().last))
         parts = self._parts[table]
+        for part in parts:
+            if not part.files:
+                raise part.no_files(self.raw).error()
         files = [file for part in parts for file in needed(self.mapping, part, window)]
         if not files:
             names = [*TABLES[table].column_names, FAULT]
@@ -112,8 +115,7 @@ class ParquetLogs:
 
     def sound(self) -> ParquetLogs:
         """The same logs without the tables whose files are not there."""
-        parts = {table: parts_of(self.mapping, table, self.raw) for table in self.mapping.tables}
-        gone = [table for table, found in parts.items() if not all(part.files for part in found)]
+        gone = [table for table, found in self._parts.items() if not all(part.files for part in found)]
         return ParquetLogs(self.raw.root, self.mapping.model_copy(update=dict.fromkeys(gone))) if gone else self
 
     @cached_property
@@ -121,12 +123,9 @@ class ParquetLogs:
         """Parts of each table with their files.
 
         Raises:
-            BadInput: DATA cannot be listed, or a pattern matches nothing.
+            BadInput: DATA cannot be listed.
         """
-        found = {table: parts_of(self.mapping, table, self.raw) for table in self.mapping.tables}
-        for part in (part for parts in found.values() for part in parts if not part.files):
-            raise part.no_files(self.raw).error()
-        return found
+        return {table: parts_of(self.mapping, table, self.raw) for table in self.mapping.tables}
 
     def _selects(
         self, con: duckdb.DuckDBPyConnection, part: Part, files: list[RawFile], window: Window | None
