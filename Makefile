@@ -7,7 +7,9 @@ export PROFILE SOURCE DATA MAPPING AS_OF
 ARGS = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) $(if $(DATA),--data "$(DATA)") \
        $(if $(MAPPING),--mapping "$(MAPPING)") $(if $(OUT),--out "$(OUT)")
 
-.PHONY: help run check init-mapping backfill ui test test-slow lint clean install
+LOOK = $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE)) $(if $(OUT),--out "$(OUT)")
+
+.PHONY: help run check init-mapping backfill explain report models runs ui test test-slow lint clean install
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +37,18 @@ init-mapping: install ## DATA=<dir or s3://...>: draft a mapping file for your o
 
 backfill: install ## FROM=<day> TO=<day>: those days one after another (default: the newest 14); resumes
 	@$(BIN)/adprior backfill $(ARGS) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+
+explain: install ## USER=<id>: one user through the system (without USER: some ids to try)
+	@$(BIN)/adprior explain $(if $(filter command,$(origin USER)),"$(USER)",--sample) $(ARGS) $(if $(AS_OF),--as-of $(AS_OF))
+
+report: install ## the results of the newest report, and where its page lies
+	@$(BIN)/adprior report $(LOOK) $(if $(AS_OF),--as-of $(AS_OF))
+
+models: install ## registered model versions and which the newest day uses
+	@$(BIN)/adprior models $(LOOK)
+
+runs: install ## the newest Dagster runs, how they went and why one failed
+	@$(BIN)/adprior runs $(LOOK)
 
 ui: install ## Dagster and MLflow pages on the state that `make run` left
 	@$(BIN)/adprior ui $(ARGS)

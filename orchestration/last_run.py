@@ -8,8 +8,6 @@ import os
 from ml.artifacts import write_json
 from orchestration.settings import Settings, load_settings
 
-_NAMED = ("profile", "source", "data", "mapping")
-
 
 def remember(settings: Settings) -> None:
     """Leave a note of what is run under `out`."""
@@ -30,8 +28,9 @@ def _take_over() -> None:
     last = load_settings().out / "last-run.json"
     if not last.exists():
         return
+    named = json.loads(last.read_text())
     # Another source than the last run's has other logs.
-    same_source = "ADPRIOR_SOURCE" not in os.environ
-    for name, value in json.loads(last.read_text()).items():
+    same_source = os.environ.get("ADPRIOR_SOURCE", named["source"]) == named["source"]
+    for name, value in named.items():
         if same_source or name == "profile":
             os.environ.setdefault(f"ADPRIOR_{name.upper()}", value)

@@ -111,6 +111,13 @@ def test_looking_opens_what_the_last_run_made(tmp_path: Path):
     assert (found.profile, found.source, found.data) == ("tiny", "purchases", str(tmp_path))
 
 
+def test_naming_the_source_of_the_last_run_keeps_its_logs(tmp_path: Path):
+    (tmp_path / "var").mkdir()
+    remember(Settings(profile="tiny", source="purchases", data=str(tmp_path), out=tmp_path / "var"))
+    os.environ["ADPRIOR_SOURCE"] = "purchases"
+    assert settings_of_last_run().data == str(tmp_path)
+
+
 def test_a_named_source_does_not_take_the_last_runs_logs(tmp_path: Path):
     (tmp_path / "var").mkdir()
     remember(Settings(profile="tiny", source="purchases", data=tmp_path, out=tmp_path / "var"))

@@ -30,5 +30,5 @@ def test_named_make_targets_exist():
 
 def test_make_help_lists_every_target():
     said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("run", "ui", "test", "test-slow", "lint", "clean", "help"):
+    for target in ("run", "explain", "report", "models", "runs", "ui", "test", "test-slow", "lint", "clean", "help"):
         assert f"\n  {target} " in said
