@@ -41,7 +41,8 @@ class Row:
         concern: drift of the input, advertisers unseen in training, missing values, or quarantined rows.
         statistic: "psi" (debiased), or "share" (above the reference's, except of quarantined rows).
         value, threshold: of the statistic; from the threshold on the row alerts.
-        js: Jensen-Shannon divergence, for information.
+        raw: psi before its mean under no drift is taken off, as other tools show it; js: Jensen-Shannon divergence.
+            Both for information: of a small shift js is psi / (8 ln 2), so a threshold of its own would add nothing.
         n, n_reference: users, events or rows.
         moved: of the bins that moved most: value, share in the reference, share now.
     """
@@ -54,6 +55,7 @@ class Row:
     value: float
     threshold: float
     p_value: float | None
+    raw: float | None
     js: float | None
     n: int
     n_reference: int
@@ -137,19 +139,20 @@ def _distribution(
         verdict = _graded(found.debiased, settings.psi_warn, settings.psi_alert, found.p_value, settings)
         moved = _moved(labels, now, then)
     return Row(
-        feature.name,
-        feature.title,
-        "input",
-        feature.kind,
-        "psi",
-        round(found.debiased, 4) if found else 0.0,
-        settings.psi_alert,
-        found.p_value if found else None,
-        round(found.js, 4) if found else None,
-        n,
-        m,
-        verdict,
-        moved,
+        feature=feature.name,
+        title=feature.title,
+        concern="input",
+        kind=feature.kind,
+        statistic="psi",
+        value=round(found.debiased, 4) if found else 0.0,
+        threshold=settings.psi_alert,
+        p_value=found.p_value if found else None,
+        raw=round(found.psi, 4) if found else None,
+        js=round(found.js, 4) if found else None,
+        n=n,
+        n_reference=m,
+        verdict=verdict,
+        moved=moved,
     )
 
 
@@ -203,19 +206,20 @@ def _above(
     verdict: Verdict = "too_few" if few else _graded(excess, most / 2, most, p_value, settings)
     moved = ({"value": title, "reference": round(usual.value, 4), "now": round(now.value, 4)},)
     return Row(
-        name,
-        title,
-        concern,
-        "share",
-        "share",
-        round(excess, 4),
-        most,
-        p_value,
-        None,
-        now.rows,
-        usual.rows,
-        verdict,
-        moved,
+        feature=name,
+        title=title,
+        concern=concern,
+        kind="share",
+        statistic="share",
+        value=round(excess, 4),
+        threshold=most,
+        p_value=p_value,
+        raw=None,
+        js=None,
+        n=now.rows,
+        n_reference=usual.rows,
+        verdict=verdict,
+        moved=moved,
     )
 
 
