@@ -173,7 +173,7 @@ def rows_of(size: str, tally: Tally) -> Iterator[dict[str, Any]]:
     for feature in sorted({r["feature"] for r in drift}):
         mine, then = ([r for r in rows if r["feature"] == feature] for rows in (drift, tally.upset))
         last = [r["value"] for r in then if r["day"] == LAST]
-        what = f"{feature}, largest on quiet days; low and high: smallest and largest a fortnight after the upset"
+        what = f"{feature}, largest on quiet days (low, high: a fortnight after the upset, over seeds)"
         yield row(
             f"max.{feature}", what, max(r["value"] for r in mine), mine[0]["statistic"], low=min(last), high=max(last)
         )
@@ -200,9 +200,10 @@ def table_of(result: dict[str, Any]) -> str:
     lines = [
         f"# {result['name']}",
         "",
-        f"{result['date'][:10]}, commit {result['commit']}, {result['machine']['cpu']}. Command: `{result['command']}`.",
+        f"{result['date'][:10]}, commit {result['commit']}, {result['machine']['cpu']}. "
+        f"Command: `{result['command']}`.",
         "",
-        __doc__.split("\n\n")[2].replace("\n", " "),
+        __doc__.split("\n\n")[2].replace("\n", " ").split(" Writes ")[0],
         "",
         "| what | value | unit | low | high | target |",
         "|---|---|---|---|---|---|",
