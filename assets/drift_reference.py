@@ -9,19 +9,17 @@ from orchestration.resources import WorkspaceResource
 @dg.asset(**asset_arguments("drift_reference"), kinds={"duckdb", "json"})
 def drift_reference(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     """Bins of every watched feature with their counts, usual shares of missing values, advertisers seen in training."""
-    from ml.contexts.store import read_targets
     from ml.monitoring.reference import build_reference
 
     stage = workspace.stage(context)
     if before := stage.published_before():
         return before
-    examples, timeline = stage.input("training_examples"), stage.timeline_of("training_examples")
+    timeline, settings = stage.timeline_of("training_examples"), stage.settings
     reference = build_reference(
         stage.workspace.lake,
         timeline.predictor_cutoff,
-        read_targets(examples / "examples")["advertiser_id"].unique(),
-        stage.settings.drift,
-        settle_days=stage.settings.timeline.outcome_days,
+        settings.drift,
+        settle_days=settings.timeline.outcome_days,
     )
     reference.save((work := stage.work()) / "reference.json")
     metrics = {

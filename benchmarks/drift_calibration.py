@@ -23,8 +23,6 @@ from typing import Any
 
 import pandas as pd
 
-from ml.contexts.examples import build_training_examples
-from ml.contexts.settings import ContextSettings
 from ml.lake import Lake
 from ml.monitoring.drift import DriftReport, measure_drift
 from ml.monitoring.policy import DayReport, Request, decide
@@ -60,9 +58,7 @@ class World:
         source, lake = WorldSource(settings, seed, root / "landing"), Lake(root / "lake")
         counted = ingest(source, source.window(), lake, root / "quarantine", sparse=False)
         timeline = Timeline(settings.first_day + timedelta(days=TRAINED), TIMELINE)
-        examples = build_training_examples(lake, timeline, ContextSettings(), min_users=0)
-        seen, cutoff = examples.targets["advertiser_id"].unique(), timeline.predictor_cutoff
-        reference = build_reference(lake, cutoff, seen, DRIFT, settle_days=TIMELINE.outcome_days)
+        reference = build_reference(lake, timeline.predictor_cutoff, DRIFT, settle_days=TIMELINE.outcome_days)
         return cls(settings, lake, _volumes(counted), reference)
 
     def day(self, number: int) -> date:

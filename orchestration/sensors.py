@@ -91,26 +91,32 @@ def _newest_events(instance: dg.DagsterInstance) -> str:
 
 
 def _stopped_days(instance: dg.DagsterInstance, space: Workspace) -> list[Alert]:
-    """An alert for each blocking check of the raw tables whose newest result is a failure."""
-    found = []
+    """An alert for each day that blocking checks of the raw tables have stopped, as their newest results say."""
+    failed: dict[str, list[dg.AssetCheckKey]] = {}
     checked = instance.event_log_storage.get_latest_asset_check_execution_by_key(RAW_CHECKS)
-    for key, record in sorted(checked.items(), key=str):
-        run = instance.get_run_by_id(record.run_id) if record.status == Status.FAILED else None
-        if run is None:
-            continue
-        tags, table = run.tags, key.asset_key.to_user_string()
-        day = tags.get("dagster/partition") or tags["dagster/asset_partition_range_end"]
-        found.append(
-            Alert(
-                (f"stopped {day} by {table}.{key.name}",),
-                "stopped",
-                date.fromisoformat(day),
-                f"Data fault: {day} was stopped by the check {key.name} of {table}",
-                (*_quarantined(space, table, day), "Nothing downstream of the raw tables was run for that day."),
-                "No retraining requested: models must not learn from faulty data. Mend the delivery, ingest it again.",
-            )
-        )
-    return found
+    for key in RAW_CHECKS:
+        record = checked.get(key)
+        run = instance.get_run_by_id(record.run_id) if record and record.status == Status.FAILED else None
+        day = run and (run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end"))
+        if day:
+            failed.setdefault(day, []).append(key)
+    return [_stopped(space, day, keys) for day, keys in sorted(failed.items())]
+
+
+def _stopped(space: Workspace, day: str, checks: list[dg.AssetCheckKey]) -> Alert:
+    named = [f"{key.name} of {key.asset_key.to_user_string()}" for key in checks]
+    tables = dict.fromkeys(key.asset_key.to_user_string() for key in checks)
+    return Alert(
+        tuple(f"stopped {day} by {name}" for name in named),
+        "stopped",
+        date.fromisoformat(day),
+        f"Data fault: {day} was stopped, failed: {', '.join(named)}",
+        (
+            *(line for table in tables for line in _quarantined(space, table, day)),
+            "Nothing downstream of the raw tables was run for that day.",
+        ),
+        "No retraining requested: models must not learn from faulty data. Mend the delivery, ingest it again.",
+    )
 
 
 def _quarantined(space: Workspace, table: str, day: str) -> list[str]:
@@ -141,7 +147,7 @@ def _links(space: Workspace, alert: Alert) -> dict[str, str]:
     """Where to look further."""
     address = f"{space.settings.ui.dagster_url}/assets"
     if alert.kind == "stopped":
-        table = alert.keys[0].split(" by ")[1].split(".")[0]
-        return {f"checks of {table} in Dagster": f"{address}/{table}?view=checks"}
+        tables = dict.fromkeys(key.split(" of ")[1] for key in alert.keys)
+        return {f"checks of {table} in Dagster": f"{address}/{table}?view=checks" for table in tables}
     report = space.table("drift_report", alert.day) / "report.json"
     return {"drift_report in Dagster": f"{address}/drift_report?partition={alert.day}", "report": str(report)}

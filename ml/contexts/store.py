@@ -123,16 +123,9 @@ def read_examples(directory: Path) -> TrainingExamples:
     Raises:
         BadInput: no complete examples in `directory`.
     """
-    targets = read_targets(directory)
-    catalogue = pq.read_table(directory / "catalogue.parquet").to_pandas()
-    return TrainingExamples(read_contexts(directory / "contexts"), targets, catalogue)
-
-
-def read_targets(directory: Path) -> pd.DataFrame:
-    """The targets alone of examples that `write_examples` wrote."""
     _manifest(directory, "training examples")
-    targets: pd.DataFrame = pq.read_table(directory / "targets.parquet").to_pandas()
-    return targets
+    targets, catalogue = (pq.read_table(directory / f"{name}.parquet").to_pandas() for name in ("targets", "catalogue"))
+    return TrainingExamples(read_contexts(directory / "contexts"), targets, catalogue)
 
 
 def contexts_table(contexts: UserContexts, prompts: Prompts | None = None) -> pa.Table:

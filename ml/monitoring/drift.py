@@ -23,7 +23,7 @@ from ml.lake import Lake
 from ml.monitoring.completeness import Share, missing_by_day, missing_profiles, newest, quarantined
 from ml.monitoring.divergence import compare, shares
 from ml.monitoring.features import FEATURES, Feature, advertisers_between, count, prepare
-from ml.monitoring.reference import Bins, DriftReference
+from ml.monitoring.reference import Bins, DriftReference, unseen
 from ml.monitoring.settings import DriftSettings
 
 Verdict = Literal["too_few", "ok", "warn", "alert"]
@@ -158,21 +158,18 @@ def _distribution(
 
 def _moved(labels: np.ndarray, now: np.ndarray, then: np.ndarray) -> tuple[dict[str, Any], ...]:
     p, q = shares(now), shares(then)
-    most = np.argsort(-np.abs(p - q), kind="stable")[:MOVED]
+    most = [i for i in np.argsort(-np.abs(p - q), kind="stable")[:MOVED] if abs(p[i] - q[i]) >= 0.001]
     return tuple(
         {"value": str(labels[i]), "reference": round(float(q[i]), 4), "now": round(float(p[i]), 4)} for i in most
     )
 
 
 def _unseen(con: duckdb.DuckDBPyConnection, reference: DriftReference, settings: DriftSettings) -> Row:
-    query = "SELECT advertiser_id, count(*) FROM recent WHERE kind = 'conversion' GROUP BY ALL"
-    found = con.execute(query).fetchall()
-    now = Share(sum(n for key, n in found if key not in reference.seen), sum(n for _, n in found))
     return _above(
         "unseen_advertisers",
         "conversions with advertisers never seen in training",
         "unseen",
-        now,
+        unseen(con, reference.seen),
         reference.unseen,
         settings.max_unseen_share,
         settings,

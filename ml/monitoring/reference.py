@@ -5,13 +5,13 @@ reference's windows hold in each, and how much those windows differ among themse
 stored, so every later day is counted into the very same ones. Its windows are as long as those compared with it:
 users active in a week are compared with users active in a week. It does not know what comes after it.
 
-    reference = build_reference(lake, cutoff, seen, settings); reference.save(path)
+    reference = build_reference(lake, cutoff, settings, settle_days=7); reference.save(path)
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -70,8 +70,8 @@ class DriftReference:
         window_days: length of each of its windows.
         features: bins by feature.
         missing: rows without a value, by watched column.
-        seen: ids of the advertisers that had a training target.
-        unseen: conversions of its newest window with advertisers that had none before it: what is usual.
+        seen: ids of the advertisers with a conversion known by `last`.
+        unseen: conversions of its newest window with advertisers not seen before it: what is usual.
     """
 
     first: date
@@ -123,15 +123,12 @@ class DriftReference:
         return plain | {"seen": sorted(self.seen)}
 
 
-def build_reference(
-    lake: Lake, cutoff: date, seen: Iterable[str], settings: DriftSettings, *, settle_days: int
-) -> DriftReference:
+def build_reference(lake: Lake, cutoff: date, settings: DriftSettings, *, settle_days: int) -> DriftReference:
     """Count the last whole windows of the training window.
 
     Args:
         lake: validated logs; nothing known after `cutoff` is read.
         cutoff: the training's predictor cutoff.
-        seen: advertisers with a training target.
         settings: lengths and bins.
         settle_days: days from the first conversion on that are left out: reports of older ones came in late.
 
@@ -143,6 +140,7 @@ def build_reference(
         prepare(con, cutoff, settings.window_days, windows)
         first = cutoff - timedelta(days=windows * settings.window_days - 1)
         by_day = missing_by_day(con, first, cutoff)
+        seen, before = _seen(con, cutoff), _seen(con, cutoff - timedelta(days=settings.window_days))
         return DriftReference(
             first=first,
             last=cutoff,
@@ -154,8 +152,8 @@ def build_reference(
                 **{name: Share(int(d["concerned"].sum()), int(d["rows"].sum())) for name, d in by_day.items()},
                 **missing_profiles(con, windows),
             },
-            seen=frozenset(seen),
-            unseen=_usually_unseen(con, cutoff - timedelta(days=settings.window_days)),
+            seen=seen,
+            unseen=unseen(con, before) if before else Share(0, 0),
         )
 
 
@@ -207,12 +205,16 @@ def _interval(low: float | None, high: float | None) -> str:
     return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
 
 
-def _usually_unseen(con: duckdb.DuckDBPyConnection, before: date) -> Share:
-    """Conversions of the newest window with advertisers without any before it; none if there is nothing before."""
+def unseen(con: duckdb.DuckDBPyConnection, seen: Collection[str]) -> Share:
+    """Conversions of the newest window (of `recent`), and those of them with advertisers not seen before."""
+    query = "SELECT advertiser_id, count(*) FROM recent WHERE kind = 'conversion' AND span = 0 GROUP BY ALL"
+    found = con.execute(query).fetchall()
+    return Share(sum(n for key, n in found if key not in seen), sum(n for _, n in found))
+
+
+def _seen(con: duckdb.DuckDBPyConnection, by: date) -> frozenset[str]:
     query = """
-        SELECT count(*) FILTER (advertiser_id NOT IN (SELECT advertiser_id FROM old)), count(*)
-        FROM recent WHERE kind = 'conversion' AND span = 0 AND (SELECT count(*) > 0 FROM old)
+        SELECT DISTINCT advertiser_id FROM conversions SEMI JOIN (FROM users WHERE consent) USING (user_id)
+        WHERE greatest(coalesce(known_at, event_time), event_time) < $by::DATE + 1
     """
-    old = "SELECT DISTINCT advertiser_id FROM conversions WHERE coalesce(known_at, event_time) < $before::DATE + 1"
-    concerned, rows = con.execute(f"WITH old AS ({old}) {query}", {"before": before}).fetchall()[0]
-    return Share(concerned, rows)
+    return frozenset(key for (key,) in con.execute(query, {"by": by}).fetchall())

@@ -26,7 +26,7 @@ def line(row: Mapping[str, Any]) -> dict[str, str]:
         "value": f"{row['value']:.3f}",
         "alerts from": f"{row['threshold']:g}",
         "JS": "" if row["js"] is None else f"{row['js']:.3f}",
-        "p": "" if row["p_value"] is None else f"{row['p_value']:.0e}",
+        "p": _p(row["p_value"]),
         "n": f"{row['n']:,}",
         "n of reference": f"{row['n_reference']:,}",
         "moved most": "; ".join(map(_move, row["moved"])) if row["statistic"] == "psi" else "",
@@ -45,6 +45,12 @@ def sentence(row: Mapping[str, Any]) -> str:
     if row["concern"] == "quarantine":
         return f"{row['title']}: {now:.1%} (alerts from {row['threshold']:.1%}, n = {row['n']:,})"
     return f"{row['title']}: {now:.1%}, usually {usual:.1%} (alerts from +{row['threshold']:.1%}, n = {row['n']:,})"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 1e-12" if value < 1e-12 else f"{value:.2g}" if value >= 0.01 else f"{value:.0e}"
 
 
 def _move(moved: Mapping[str, Any]) -> str:

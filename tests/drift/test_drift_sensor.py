@@ -195,5 +195,30 @@ def test_a_webhook_that_is_down_stops_nothing_and_gets_the_alert_later(
     assert SECRET not in (house.space.root / "alerts.jsonl").read_text()
 
 
+def test_a_day_stopped_by_a_blocking_check_alerts_once_and_never_retrains(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upstream export writes advertisers in another format: through the real ingest and its real checks."""
+    world = {"users": 150, "advertisers": 20, "ads": 60, "days": 6, "outcome_days": 1, "warm_up_days": 6}
+    for name, value in {**world, "scenario": "broken_column", "scenario_day": 5}.items():
+        monkeypatch.setenv(f"ADPRIOR_WORLD__{name.upper()}", str(value))
+    load_settings.cache_clear()
+    house.space = Workspace()
+    days = {"start": "2026-03-01", "end": "2026-03-06"}
+    result = defs.resolve_job_def("ingest_raw_logs").execute_in_process(
+        instance=house.instance,
+        tags={f"dagster/asset_partition_range_{name}": day for name, day in days.items()},
+        raise_on_error=False,
+    )
+    assert not result.success
+    assert house.tick() == []
+    (alert,) = house.alerts()
+    assert alert["title"] == "Data fault: 2026-03-06 was stopped, failed: volume of activity"
+    assert "rows in quarantine" in alert["lines"][0] and "must not learn from faulty data" in alert["request"]
+    assert alert["links"]["checks of activity in Dagster"].endswith("/assets/activity?view=checks")
+    house.cursor = None
+    assert house.tick() == [] and len(house.alerts()) == 1
+
+
 def test_the_sensor_is_off_until_somebody_switches_it_on() -> None:
     assert drift_sensor.default_status == dg.DefaultSensorStatus.STOPPED

@@ -19,12 +19,11 @@ from ml.monitoring.settings import DriftSettings
 from tests.unit.monitoring.monitoring_lakes import FIRST, Week, last_day, write
 
 SETTINGS = DriftSettings()
-SEEN = ["a1", "a2", "a3", "a4"]
 REFERENCE_WEEKS = 3
 
 
 def reference_of(lake: Lake, settings: DriftSettings = SETTINGS, settle_days: int = 0) -> DriftReference:
-    return build_reference(lake, last_day(REFERENCE_WEEKS), SEEN, settings, settle_days=settle_days)
+    return build_reference(lake, last_day(REFERENCE_WEEKS), settings, settle_days=settle_days)
 
 
 def report_of(lake: Lake, reference: DriftReference, day: date, volumes: dict | None = None) -> DriftReport:
@@ -86,7 +85,7 @@ def test_a_missing_column_is_a_fault_and_no_drift(tmp_path: Path) -> None:
 def test_unseen_advertisers_are_told_apart_from_drift_of_the_mix(tmp_path: Path) -> None:
     """A wave of new advertisers takes 40 % of conversions, from the others in equal shares."""
     old = {name: 0.6 * share for name, share in Week().advertisers.items()}
-    names = [*SEEN, "n1", "n2"]
+    names = [*old, "n1", "n2"]
     register = pd.DataFrame(
         {
             "advertiser_id": names,
@@ -104,7 +103,7 @@ def test_unseen_advertisers_are_told_apart_from_drift_of_the_mix(tmp_path: Path)
 
 
 def test_an_advertiser_that_left_is_no_drift(tmp_path: Path) -> None:
-    names = SEEN
+    names = list(Week().advertisers)
     gone = [None, None, None, last_day(REFERENCE_WEEKS)]
     start = FIRST - timedelta(days=90)
     register = pd.DataFrame(
@@ -115,6 +114,16 @@ def test_an_advertiser_that_left_is_no_drift(tmp_path: Path) -> None:
         lake = write(tmp_path / name, [Week()] * REFERENCE_WEEKS + [week], register=known)
         found = row(report_of(lake, reference_of(lake), last_day(4)), "conversion_advertiser")
         assert (found.verdict == "ok") == (name == "told"), found
+
+
+def test_advertisers_that_always_come_new_are_usual(tmp_path: Path) -> None:
+    """Each week a tenth of conversions goes to advertisers of that week alone."""
+    weeks = [Week(advertisers={"a1": 0.9, f"new{number}": 0.1}) for number in range(4)]
+    lake = write(tmp_path, weeks)
+    reference = reference_of(lake)
+    found = row(report_of(lake, reference, last_day(4)), "unseen_advertisers")
+    assert reference.unseen.value == pytest.approx(0.1, abs=0.03)
+    assert found.verdict == "ok" and found.moved[0]["now"] == pytest.approx(0.1, abs=0.03)
 
 
 def test_few_events_are_not_judged(tmp_path: Path) -> None:
