@@ -191,8 +191,6 @@ class Settings(BaseSettings):
         if self.source == "world" and given:
             said = f"{' and '.join(given)} given, but source is world"
             raise ValueError(f"{said}: add SOURCE=parquet (your own logs) or SOURCE=purchases (a log of purchases)")
-        if self.source == "parquet" and self.data is None:
-            raise ValueError("source is parquet, but data is missing: add DATA=<directory or s3:// prefix of the logs>")
         if self.source == "purchases" and self.data and is_remote(self.data):
             raise ValueError(
                 f"data is {self.data}, but a purchase log is read from a directory: copy it, or map it "
@@ -212,7 +210,17 @@ class Settings(BaseSettings):
 
     @property
     def data_place(self) -> str:
-        """Absolute directory, or s3:// prefix, of the logs."""
+        """Absolute directory, or s3:// prefix, of the logs.
+
+        Raises:
+            BadInput: own logs, and nobody said where they are.
+        """
+        if self.source == "parquet" and self.data is None:
+            raise BadInput(
+                "source is parquet, but data is missing",
+                where="data",
+                remedy="add DATA=<directory or s3:// prefix of the logs>",
+            )
         given = str(self.data or SAMPLE)
         return given if is_remote(given) else str(Path(given).absolute())
 

@@ -75,15 +75,13 @@ def test_a_log_without_its_source_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("source", "data", "words"),
     [
-        ("parquet", None, "data is missing: add DATA="),
         ("purchases", "s3://bucket/shop", "read from a directory"),
         ("parquet", "gs://bucket/logs", r"data = 'gs://bucket/logs': .* s3:// prefix"),
     ],
 )
 def test_logs_that_cannot_be_read_are_refused_at_once(monkeypatch, source, data, words):
     monkeypatch.setenv("ADPRIOR_SOURCE", source)
-    if data:
-        monkeypatch.setenv("ADPRIOR_DATA", data)
+    monkeypatch.setenv("ADPRIOR_DATA", data)
     with pytest.raises(BadInput, match=words):
         load_settings()
 
@@ -92,6 +90,8 @@ def test_own_logs_are_named_by_place(monkeypatch, tmp_path):
     """A directory by its absolute path, a prefix on S3 as it is (a Path would make s3:/bucket of it)."""
     assert Settings(source="parquet", data="logs").data_place == str(tmp_path / "logs")
     assert Settings(source="parquet", data="s3://bucket/logs").data_place == "s3://bucket/logs"
+    with pytest.raises(BadInput, match="add DATA="):
+        print(Settings(source="parquet").first_day)
 
 
 def test_first_day_comes_from_the_mapping_or_from_the_contract_layout(tmp_path):
