@@ -71,7 +71,7 @@ def _newest(table: Table, first_day: date) -> str:
 
 def _delivered(con: duckdb.DuckDBPyConnection, table: Table, faults: dict[str, str]) -> pa.Table:
     broken = {name: f"({quoted(name)} IS NULL AND {quoted(f'raw.{name}')} IS NOT NULL)" for name in faults}
-    counts = ", ".join(f"count(*) FILTER {condition}" for condition in broken.values()) or "0"
+    counts = ", ".join(f"count(*) FILTER {condition}" for condition in broken.values()) or "count(*)"
     found = con.execute(f"SELECT {counts} FROM staged").fetchall()[0]
     unread = [name for name, n in zip(broken, found, strict=False) if n]
     columns = [

@@ -217,3 +217,12 @@ def test_the_newest_state_from_before_the_first_day_counts(tmp_path: Path) -> No
     assert [tuple(row.values()) for row in found] == [
         ("u0", "newer", False, DAY), ("u1", "x", True, DAY), ("u0", "later", True, DAY + timedelta(days=1)),
     ]  # fmt: skip
+
+
+def test_a_register_without_a_row_in_the_window_is_empty(tmp_path: Path) -> None:
+    """Every column of such advertisers is text as it stands: no value that might not be readable."""
+    write(tmp_path, at=[f"{DAY}T10:00:00Z"])
+    source = ParquetLogs(tmp_path, mapping("at", None))
+    later = Window(DAY + timedelta(days=1), DAY + timedelta(days=2))
+    assert source.read("advertisers", Window(DAY, DAY)).num_rows == 1
+    assert source.read("advertisers", later).num_rows == 0
