@@ -48,7 +48,7 @@ def show(found: Explanation, console: Console, *, everything: bool) -> None:
     about = f"as of {found.as_of}   source {found.source}, profile {found.profile}"
     console.print(Text.assemble(("User ", "bold"), (plain(found.user_id), "bold"), "   ", about))
     for note in found.notes:
-        console.print(Text(f"  ! {note}", style="yellow"))
+        console.print(Padding(Text(f"! {note}", style="yellow"), (0, 0, 0, 2)))
     if found.context:
         _context(found.context, console, rows)
     if found.predictions:
@@ -105,14 +105,13 @@ def _predictions(found: Explanation, console: Console, rows: int | None) -> None
     _heading(console, "Predictions by source", "rank and probability, given that the user converts")
     by_source = {name: {row.advertiser_id: row for row in table} for name, table in found.predictions.items()}
     shown = [row.advertiser_id for row in found.predictions[sources[0]][:rows]]
-    others = [row.advertiser_id for table in found.predictions.values() for row in table]
-    happened = [conversion.advertiser_id for conversion in outcome.conversions]
-    wanted = others if rows is None else [advertiser for advertiser in others if advertiser in happened]
+    names = {row.advertiser_id: row.advertiser for table in found.predictions.values() for row in table}
+    happened = {conversion.advertiser_id: conversion.advertiser for conversion in outcome.conversions}
+    wanted = [*(names if rows is None else ()), *happened]
     table = _table("advertiser", *((source_words(name), "right") for name in sources))
     for advertiser in dict.fromkeys([*shown, *wanted]):
         cells = [by_source[name].get(advertiser) for name in sources]
-        name = next(cell.advertiser for cell in cells if cell)
-        marked = plain(name) + MARKS[outcome.mark(advertiser)]
+        marked = plain((names | happened)[advertiser]) + MARKS[outcome.mark(advertiser)]
         table.add_row(Text(marked), *(f"{c.rank}  {share(c.probability)}" if c else "-" for c in cells))
     console.print(table)
     if happened:

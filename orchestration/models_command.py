@@ -80,8 +80,10 @@ def _main_metrics(version: RegisteredVersion) -> dict[str, float]:
 
 
 def _show(rows: list[dict[str, Any]], used: dict[str, str], console: Console) -> None:
-    for model in dict.fromkeys(row["model"] for row in rows):
-        mine = [row for row in rows if row["model"] == model]
+    """A table a model and source: figures of different logs do not compare."""
+    kinds = [(row["model"], f"{row['source']} {row['profile']}") for row in rows]
+    for kind in dict.fromkeys(kinds):
+        mine = [row for row, own in zip(rows, kinds, strict=True) if own == kind]
         metrics = list(dict.fromkeys(name for row in mine for name in row["metrics"]))
         metrics = metrics if console.width >= WIDE else metrics[:2]
         table = Table(box=SIMPLE, pad_edge=False, collapse_padding=True, header_style="bold")
@@ -95,8 +97,7 @@ def _show(rows: list[dict[str, Any]], used: dict[str, str], console: Console) ->
             cells = [f"{mark} {row['version']}", " ".join(row["aliases"]) or "-", row["trained_for"], row["recipe"]]
             figures = [_figure(row["metrics"].get(name)) for name in metrics]
             table.add_row(*(cell or "-" for cell in cells), row["mlflow_run"][:8], *figures)
-        of = ", ".join(dict.fromkeys(f"{row['source']} {row['profile']}" for row in mine))
-        console.print(Text.assemble((model, "bold"), (f"   {of}", "dim")), table)
+        console.print(Text.assemble((kind[0], "bold"), (f"   {kind[1]}", "dim")), table)
     if used:
         console.print("* used by the newest day. `adprior ui` opens the MLflow pages.", style="dim")
 

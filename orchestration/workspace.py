@@ -23,6 +23,7 @@ from ml.lake import Lake
 from ml.sources.base import LogSource
 from ml.timeline import Timeline
 from orchestration.settings import Settings, load_settings
+from orchestration.terminal import display
 
 
 class Workspace:
@@ -47,7 +48,7 @@ class Workspace:
         if self.settings.source == "world":
             from ml.sources.world import WorldSource
 
-            return WorldSource(self.settings.world, self.settings.seed, self.root / "landing")
+            return WorldSource(self.settings.world, self.settings.seed, self.root / "landing", display().progress)
         data, mapping = self.settings.data_place, self.settings.mapping_file
         if mapping is None:
             from ml.sources.contract_logs import ContractLogs
