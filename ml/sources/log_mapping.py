@@ -23,7 +23,14 @@ from ml.sources.mapping_errors import load_model
 GUIDE = "docs/guides/your-own-logs.md"
 REQUIRED = ("advertisers", "ads", "users", "conversions")
 """Tables a mapping must say something about, as in `ml.sources.ingest`."""
-Scalar = bool | int | float | str
+
+
+def _day_as_text(given: Any) -> Any:
+    """YAML reads 2026-03-01 as a day; in a mapping it is the text that stands there."""
+    return given.isoformat() if isinstance(given, date) else given
+
+
+Scalar = Annotated[bool | int | float | str, BeforeValidator(_day_as_text)]
 
 
 def _zone(name: str) -> str:
@@ -89,7 +96,7 @@ class ColumnMapping(_Part):
         if (self.values is not None and len(reading) > 1) or (self.unit and (self.format or self.time_zone)):
             raise ValueError(f"{' and '.join(reading)} do not go together")
         if self.format is not None and not _is_format(self.format):
-            raise ValueError(f"{self.format!r} is no strptime format")
+            raise ValueError(f'{self.format!r} is no strptime format, such as "%d.%m.%Y %H:%M:%S"')
         return self
 
     @property
@@ -188,7 +195,7 @@ class LogMapping(_Part):
     clicks: Parts | None = None
     """clicks on impressions"""
     conversions: Parts = Field(min_length=1)
-    """conversions: `files`, `columns`, ..."""
+    """what people bought or signed up for: `files`, `columns`, ..."""
 
     def parts(self, table: str) -> list[TableMapping]:
         """The blocks of one contract table; none if it is not mapped."""
@@ -243,7 +250,10 @@ class LogMapping(_Part):
             yield "filed_by: goes with advertisers, ads and users; events are filed under their own day"
         elif table.kind == "register":
             if part.filed_by is None and not part.has_day:
-                yield "filed_by: must be stated: static, or one of " + ", ".join(_times_of(known))
+                yield (
+                    "filed_by: must be stated: since when is a row known? static (from the first day on), or "
+                    + f"the day in {' or '.join(_times_of(known))}"
+                )
             if part.filed_by == "partition" and not part.has_day:
                 yield "filed_by: partition needs a {date} in `files`"
             if part.filed_by not in (None, "partition", "static"):

@@ -7,6 +7,7 @@ the way (a column that is not there, a time whose unit or zone nobody stated) is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ml.sources.contract import TABLES, Column
 from ml.sources.log_columns import Reading, absent, needs_unit, needs_zone, reading
@@ -85,13 +86,13 @@ def resolve(
         if given is None:
             readings[column.name] = absent(column)
             if not column.nullable:
-                problems.append(_lacking(part, column, file, types, column.name))
+                problems.append(_lacking(mapping, part, column, file, types, column.name))
         elif given.filing_day:
             readings[column.name] = Reading(FILING_DAY, column.type)
         elif lacking := [name for name in given.sources if name not in types]:
             readings[column.name] = absent(column)
             if not (column.nullable and set(lacking) <= known):
-                problems += [_lacking(part, column, file, types, name) for name in lacking]
+                problems += [_lacking(mapping, part, column, file, types, name) for name in lacking]
         elif (problem := _unsaid(mapping, part, column, given, file, types)) is not None:
             readings[column.name] = absent(column)
             problems.append(problem)
@@ -156,10 +157,19 @@ def _unsaid(
     return None
 
 
-def _lacking(part: Part, column: Column, file: RawFile, types: Types, name: str) -> Problem:
-    named = name if name != column.name else f"{part.origin}.columns.{column.name}"
-    remedy = f"name the right column in the mapping ({named}), or deliver {name!r}"
+def _lacking(mapping: LogMapping, part: Part, column: Column, file: RawFile, types: Types, name: str) -> Problem:
     what = f"no column {name!r} for {part.table}.{column.name}; the file has {', '.join(types)}"
+    field = f"{part.table if part.derived else part.origin}.columns.{column.name}"
+    near = get_close_matches(name, types, n=1)
+    remedy = f"set {field} to one of these{f' ({near[0]}?)' if near else ''}, or deliver {name!r}"
+    together = [
+        b for b in mapping.parts(part.table) if part.origin in (b.derive_from or []) and len(b.derive_from or []) > 1
+    ]
+    if part.derived and together:
+        remedy = (
+            f"{part.table} is derived from {part.origin} as well: leave {part.origin} out of {part.table}.derive_from, "
+            f"or set {field} to a column or constant that fits all"
+        )
     return Problem(what, file.url, remedy, column.name)
 
 

@@ -12,16 +12,14 @@ from contextlib import closing
 import duckdb
 
 from ml.errors import BadInput
-from ml.sources.contract import TABLES
-from ml.sources.files import quoted
 from ml.sources.log_files import RawFile, RawFiles
 from ml.sources.log_mapping import LogMapping
 from ml.sources.log_parts import Part, Types, parts_of, resolve
-from ml.sources.log_rows import CONSENTED, select
-from ml.sources.problem import Problem, shape
+from ml.sources.log_values import value_problems
+from ml.sources.problem import Problem
 
-SAMPLE_ROWS = 2000
-"""Rows of a file whose values are tried."""
+SEPARATORS = (",", ";", "\t", "|")
+"""What separates the values of CSV files."""
 
 
 def problems_of(raw: RawFiles, mapping: LogMapping) -> list[Problem]:
@@ -43,13 +41,17 @@ def _of_part(raw: RawFiles, mapping: LogMapping, part: Part, con: duckdb.DuckDBP
         yield part.no_files(raw)
         return
     readable: dict[RawFile, Types] = {}
+    told: set[tuple[str, str | None]] = set()
     for file, columns in raw.look(con, part.files, part.block.delimiter):
         if isinstance(columns, BadInput):
             yield Problem.of(columns)
+        elif (problem := _other_separator(part, file, columns)) is not None:
+            # As with a column below, once for all files.
+            yield from [problem] * ((problem.what, None) not in told)
+            told.add((problem.what, None))
         else:
             readable[file] = columns
     known = frozenset(name for columns in readable.values() for name in columns)
-    told: set[tuple[str, str | None]] = set()
     sound = []
     for file, inside in readable.items():
         types = dict.fromkeys(file.keys, "VARCHAR") | inside
@@ -61,51 +63,25 @@ def _of_part(raw: RawFiles, mapping: LogMapping, part: Part, con: duckdb.DuckDBP
             sound.append(file)
     for file in dict.fromkeys(sound[:1] + sound[-1:]):
         try:
-            yield from _unreadable_values(raw, mapping, part, file, readable[file], con)
+            found = list(value_problems(raw, mapping, part, file, readable[file], con))
         except BadInput as error:
-            yield Problem.of(error)
+            found = [Problem.of(error)]
+        yield from (p for p in found if (p.remedy, p.column) not in told)
+        told |= {(p.remedy, p.column) for p in found}
 
 
-def _unreadable_values(
-    raw: RawFiles, mapping: LogMapping, part: Part, file: RawFile, inside: Types, con: duckdb.DuckDBPyConnection
-) -> Iterator[Problem]:
-    """Columns of which not one of the first values can be read as mapped."""
-    types = dict.fromkeys(file.keys, "VARCHAR") | inside
-    readings, _ = resolve(mapping, part, file, types)
-    tried = {name: reading for name, reading in readings.items() if reading.raw}
-    if not tried:
-        return
-    with raw.reading([file]):
-        relation = f"(SELECT * FROM {raw.sql([file], part.block.delimiter)} LIMIT {SAMPLE_ROWS})"
-        rows = select(mapping, part, [file], inside, readings, relation, None)
-        con.execute(f"CREATE TEMP TABLE IF NOT EXISTS {CONSENTED} (id VARCHAR)")
-        counts = ", ".join(
-            f"count({quoted(f'raw.{n}')}), count({quoted(n)}), any_value({quoted(f'raw.{n}')})" for n in tried
-        )
-        found = con.execute(f"SELECT {counts} FROM ({rows.replace('user_id IN (SELECT id FROM consented)', 'true')})")
-        row = found.fetchall()[0]
-    for i, (name, reading) in enumerate(tried.items()):
-        given, read, example = row[3 * i : 3 * i + 3]
-        if given and not read:
-            column = part.columns.get(name)
-            source = (column.column if column else None) or name
-            yield Problem(
-                f"none of the first {given} values of column {source!r} can be read as {part.table}.{name}",
-                file.url,
-                _remedy(part, name, reading.fault, mapping),
-                source,
-                shape(example),
-            )
-
-
-def _remedy(part: Part, name: str, fault: str, mapping: LogMapping) -> str:
-    field = f"{part.origin}.columns.{name}"
-    if "value not in" in fault:
-        return f"list the values that occur under {field}.values"
-    if any(c.name == name and c.type in ("TIMESTAMP", "DATE") for c in TABLES[part.table].columns):
-        zone = "" if mapping.time_zone else "; state time_zone, without which times that have no offset are not read"
-        return f"give {field} the format, or the unit, that these values have{zone}"
-    return f"correct {field}: these are no numbers"
+def _other_separator(part: Part, file: RawFile, columns: Types) -> Problem | None:
+    """A CSV file all of whose columns came as one, since another character separates them."""
+    if file.kind == ".parquet" or len(columns) != 1:
+        return None
+    used = "\t" if file.kind.startswith(".tsv") else part.block.delimiter
+    name = next(iter(columns))
+    found = max((s for s in SEPARATORS if s != used), key=name.count)
+    if not name.count(found):
+        return None
+    said = r"\t" if found == "\t" else found
+    what = f"separated by {found!r}, not by {used!r}"
+    return Problem(what, file.url, f'give {part.origin} its separator: delimiter: "{said}"')
 
 
 def _of_consent_list(raw: RawFiles, mapping: LogMapping, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ Works for any pydantic model whose fields are documented: the documentation is t
 from __future__ import annotations
 
 import typing
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,10 +34,9 @@ def load_model(path: Path, model: type[Model], guide: str) -> Model:
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise BadInput(
-            f"not YAML: {problem}", where=str(path), remedy=f"correct it; an example is in {guide}"
-        ) from error
+        problem = " ".join(str(error).replace(' in "<unicode string>",', " at").split())
+        tab = "indent with spaces, never with tabs" if r"'\t'" in problem else "correct it"
+        raise BadInput(f"not YAML: {problem}", where=str(path), remedy=f"{tab}; an example is in {guide}") from error
     if not isinstance(given, dict):
         raise BadInput("not a mapping of fields to values", where=str(path), remedy=f"see the example in {guide}")
     if undone := [".".join(place) for place in _undone(given)]:
@@ -75,11 +75,13 @@ def _problem(error: dict[str, Any], top: type[BaseModel]) -> tuple[str, str]:
     field = ".".join(where) or "the file"
     model = _model_at(top, where[:-1])
     if error["type"] == "extra_forbidden":
-        return f"unknown field {field!r}", f"remove {field}; known fields here: {', '.join(model.model_fields)}"
+        near = get_close_matches(where[-1], model.model_fields, n=1, cutoff=0.75)
+        mend = f"write {near[0]} for {where[-1]}" if near else f"remove {field}"
+        return f"unknown field {field!r}", f"{mend}; known fields here: {', '.join(model.model_fields)}"
     meaning = model.model_fields[where[-1]].description if where and where[-1] in model.model_fields else None
     remedy = f"{field}: {' '.join(meaning.split())}" if meaning else f"correct {field}"
     if error["type"] == "missing":
-        return f"field {field!r} is missing", remedy
+        return f"field {field!r} is missing", f"add {remedy if meaning else field}"
     message = error["msg"].removeprefix("Value error, ")
     if not where:
         return message, "correct the fields it names"

@@ -58,6 +58,8 @@ class ParquetLogs:
     def window(self) -> Window:
         """From the mapping's `first_day` to its `last_day`, or to the last day that the files cover."""
         first, last = self.mapping.first_day, self.mapping.last_day or self._last_covered
+        if last is None and (lacking := self._without_files()):
+            raise lacking.no_files(self.raw).error()
         if last is None or last < first:
             raise BadInput(
                 f"no event on or after first_day {first} (last one: {last})",
@@ -117,6 +119,11 @@ class ParquetLogs:
         """The same logs without the tables whose files are not there."""
         gone = [table for table, found in self._parts.items() if not all(part.files for part in found)]
         return ParquetLogs(self.raw.root, self.mapping.model_copy(update=dict.fromkeys(gone))) if gone else self
+
+    def _without_files(self) -> Part | None:
+        """The first part of a log whose patterns match nothing."""
+        logs = [part for table in self.mapping.tables if TABLES[table].kind == "log" for part in self._parts[table]]
+        return next((part for part in logs if not part.files), None)
 
     @cached_property
     def _parts(self) -> dict[str, list[Part]]:

@@ -21,6 +21,7 @@ from ml.sources.files import quoted
 from ml.sources.log_columns import FLOATS, INTEGERS, needs_zone
 from ml.sources.log_files import FILE, RawFile, RawFiles
 from ml.sources.log_patterns import SUFFIXES
+from ml.sources.log_values import EPOCH, FORMATS
 from ml.sources.problem import shape
 
 ROWS, FILES = 3000, 5
@@ -31,13 +32,6 @@ PERSONAL = frozenset(
     ["first", "last", "full", "surname", "forename", "mail", "email", "phone", "mobile", "address", "street", "birth"]
 )
 """Words in the name of a column of which no value is ever shown."""
-EPOCH = {"s": (1e9, 2.3e9), "ms": (1e12, 2.3e12), "us": (1e15, 2.3e15), "ns": (1e18, 2.3e18)}
-"""Numbers that are times between 2001 and 2042 in a unit."""
-FORMATS = (
-    "%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%Y/%m/%d %H:%M:%S", "%Y%m%d%H%M%S",
-    "%d-%b-%Y %H:%M:%S", "%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S %z", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d",
-)  # fmt: skip
 _PLAIN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)? ?([zZ]|[+-]\d{2}:?\d{2}|UTC)?$"
 _OFFSET = r":\d{2}(\.\d+)? ?([zZ]|[+-]\d{2}(:?\d{2})?|UTC)$"
 

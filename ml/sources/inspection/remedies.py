@@ -26,12 +26,23 @@ _TYPES = {
 }
 
 
+TODAYS = (
+    "If these are today's states, one row each, and you know no older ones, a mapping says so with "
+    "`filed_by: static` and `updated_at: {filing_day: true}`"
+)
+"""What a file of current states needs: its changes are later than the events that name its rows."""
+
+
 def remedy_of(table: str, reason: str) -> str:
     """What the owner of the log should do about rows set aside for `reason`."""
     column, _, said = reason.partition(": ")
     contract = next((c for c in TABLES[table].columns if c.name == column), None)
     if said == "missing":
-        return f"deliver a value of {column} in every row; look for the export or join that lost it"
+        deliver = f"deliver a value of {column} in every row; look for the export or join that lost it"
+        if contract and (contract.allowed or contract.type == "BOOLEAN"):
+            meant = "false" if contract.type == "BOOLEAN" else contract.allowed[-1]
+            deliver += f"; where nothing said has a meaning, a mapping says so: values: {{null: {meant}}}"
+        return deliver
     if said.startswith("not a finite"):
         return "deliver null where a number is unknown, never NaN or infinity"
     if said.startswith("not a ") and contract:
@@ -47,10 +58,14 @@ def _about_rows(table: str, column: str, said: str) -> str:
     """Remedies of reasons that concern more than the value itself."""
     if said == "not as the mapping says":
         return f"correct how {table}.columns.{column} is mapped (format, unit, time_zone, values), or these values"
+    if said == "value not in the mapping":
+        return f"list what that value means under {table}.columns.{column}.values"
     if said == "not on its filing day":
         return "file each row under the UTC day of its event_time: convert local times to UTC before you partition"
     if said == "after its filing day":
-        return f"a row cannot be delivered before its own change: correct {column}, or file it under a later day"
+        return (
+            f"a row cannot be delivered before its own change: correct {column}, or file it under a later day. {TODAYS}"
+        )
     if said == "before event_time":
         return "known_at is when an event became known, never before it happened: correct it, or leave it null"
     if said.startswith("not found in "):
@@ -59,7 +74,7 @@ def _about_rows(table: str, column: str, said: str) -> str:
     if said == "delivered twice":
         return "deliver each row once; the first is used, nothing else is lost"
     if said.startswith("conflicts"):
-        return f"give every row of {table} a {column} of its own; the first one was used"
+        return f"give every row of {table} its own {column}; the first one was used"
     return f"correct {column} in {table}"
 
 

@@ -17,7 +17,7 @@ from ml.lake import Lake
 from ml.sources.contract import TABLES
 from ml.sources.files import literal
 from ml.sources.ingest import TableReport
-from ml.sources.inspection.remedies import remedy_of, shown
+from ml.sources.inspection.remedies import TODAYS, remedy_of, shown
 
 
 @dataclass(frozen=True)
@@ -146,13 +146,20 @@ def _reference(
         keys = f"(SELECT {key} FROM {lake.scan(other, days)})"
         later = con.execute(f"SELECT count(*) FROM {mine} WHERE {column} IN {keys}").fetchall()[0][0]
     if aside > rows / 2:
-        remedy = f"{aside:,} of them point to rows of {other} that are set aside themselves: mend those first"
+        remedy = f"{_of(aside, rows)} to rows of {other} that are set aside themselves: mend those first"
     elif later > rows / 2:
         remedy = (
-            f"{later:,} of them point to rows of {other} that are delivered on a later day: "
+            f"{_of(later, rows)} to rows of {other} that are delivered on a later day: "
             f"file a row of {other} no later than the first event that names it"
+            + (f". {TODAYS}" if other == "users" else "")
         )
     return remedy, 0
+
+
+def _of(some: int, rows: int) -> str:
+    if some == rows:
+        return "it points" if rows == 1 else f"all {rows:,} point"
+    return f"{some:,} of them {'points' if some == 1 else 'point'}"
 
 
 def _misfiled(con: duckdb.DuckDBPyConnection, mine: str) -> str | None:
@@ -165,7 +172,8 @@ def _misfiled(con: duckdb.DuckDBPyConnection, mine: str) -> str | None:
     for near, side, where in ((before, "before", "ahead of"), (after, "after", "behind")):
         if near > 0.9 * n:
             return (
-                f"all but {n - near:,} lie hours {side} their day, as if days were cut in a time zone {where} UTC: "
-                "file rows by the UTC day of event_time, or say the time zone in the mapping"
+                f"{'all' if near == n else f'all but {n - near:,}'} lie hours {side} their day, as if days were cut in "
+                f"a time zone {where} UTC: file rows by the UTC day of event_time, or state that zone in a mapping "
+                "(`day_zone`)"
             )
     return None

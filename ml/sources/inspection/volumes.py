@@ -68,14 +68,27 @@ def _measured(table: TableReport) -> pd.DataFrame:
 
 def _empty(days: list[date], report: IngestReport, where: str) -> Problem:
     first = ", ".join(map(str, days[:3])) + (", ..." if len(days) > 3 else "")
+    remedy = "deliver these days again, or set `sparse: true` in the mapping if empty days are legitimate"
+    if edge := _edge(days, report):
+        remedy = f"{edge}; or {remedy}"
     of = f"{len(days):,} of {len(report.window.days):,} days without a row"
     return Problem(
         f"{of}: {first}" if len(days) > 1 else f"empty day {days[0]}",
         where=where,
-        remedy="deliver these days again, or set `sparse: true` in the mapping if empty days are legitimate",
+        remedy=remedy,
         column="date",
         example=f"date={days[0]}",
     )
+
+
+def _edge(days: list[date], report: IngestReport) -> str:
+    """What to say if all empty days lie before the first event, or after the last one."""
+    empty, full = set(days), [day for day in report.window.days if day not in set(days)]
+    if full and empty == {day for day in report.window.days if day < full[0]}:
+        return f"no event is older than {full[0]}: set first_day to it"
+    if full and empty == {day for day in report.window.days if day > full[-1]}:
+        return f"no event is newer than {full[-1]}: set last_day to it"
+    return ""
 
 
 def _off(name: str, table: TableReport, limits: VolumeLimits, skipped: set[date]) -> list[Problem]:

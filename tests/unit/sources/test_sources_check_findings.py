@@ -16,7 +16,7 @@ from ml.places import AGAIN
 from ml.snapshot_day import choose_day
 from ml.sources.check import CheckPlan, CheckReport, check
 from ml.sources.contract_logs import ContractLogs
-from ml.sources.inspection.remedies import shown
+from ml.sources.inspection.remedies import remedy_of, shown
 from ml.sources.mapping import PurchaseMapping
 from ml.sources.parquet_logs import ParquetLogs
 from ml.sources.problem import Problem
@@ -60,6 +60,41 @@ def test_registers_that_come_late_say_so(tmp_path: Path) -> None:
     late = only([p for p in found.problems if p.where.startswith("impressions") and "not found in ads" in p.what])
     assert "delivered on a later day" in late.remedy
     assert f"date={FIRST} and 3 more days" in late.where
+
+
+def test_a_file_of_todays_users_has_a_way_out(tmp_path: Path) -> None:
+    """Filed by its changes it comes after its users' events, filed early after its own filing day: both say how."""
+    way_out = "`filed_by: static` and `updated_at: {filing_day: true}`"
+    logs = good_logs()
+    logs["users"][FIRST][5]["updated_at"] = f"{DAYS[4]} 10:00:00"
+    assert way_out in about(look(tmp_path / "early", logs).problems, "updated_at: after its filing day").remedy
+    logs["users"][DAYS[4]].append(logs["users"][FIRST].pop(5))
+    late = about(look(tmp_path / "late", logs).problems, "not found in users in 4 rows of activity")
+    assert "all 4 point to rows of users that are delivered on a later day" in late.remedy and way_out in late.remedy
+
+
+def test_days_before_the_first_event_are_a_wrong_first_day(tmp_path: Path) -> None:
+    logs = good_logs()
+    for table in ("activity", "impressions", "clicks", "conversions"):
+        for day in DAYS[:2]:
+            logs[table][day] = []
+    found = about(look(tmp_path, logs).problems, "2 of 12 days without a row")
+    assert found.remedy.startswith(f"no event is older than {DAYS[2]}: set first_day to it; or deliver")
+    logs["activity"][FIRST] = good_logs()["activity"][FIRST]
+    assert about(look(tmp_path / "gap", logs).problems, "empty day").remedy.startswith("deliver these days again")
+
+
+@pytest.mark.parametrize(
+    ("table", "reason", "words"),
+    [
+        ("conversions", "attribution: missing", "values: {null: none}"),
+        ("users", "consent: missing", "values: {null: false}"),
+        ("activity", "kind: value not in the mapping", "list what that value means under activity.columns.kind.values"),
+        ("activity", "event_id: conflicts with another row", "give every row of activity its own event_id;"),
+    ],
+)
+def test_remedies_name_the_field_to_mend(table: str, reason: str, words: str) -> None:
+    assert words in remedy_of(table, reason)
 
 
 def test_rows_of_an_unreadable_file_are_not_blamed(tmp_path: Path) -> None:

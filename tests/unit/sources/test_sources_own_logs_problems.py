@@ -77,6 +77,12 @@ def test_a_table_without_files_does_not_hide_the_others(flat: Path) -> None:
         mine.read("clicks", Window(FIRST, FIRST))
 
 
+def test_a_wrong_data_is_no_wrong_first_day(tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    with pytest.raises(BadInput, match=r"no such file for table activity; there are other\.csv"):
+        ParquetLogs(tmp_path, FLAT.mapping(first_day=FIRST)).window()
+
+
 def test_naive_times_need_a_zone(flat: Path) -> None:
     found = source(flat, time_zone=None).problems()
     assert {p.column for p in found} == {"changed", "at", "shown"}
@@ -104,6 +110,52 @@ def test_a_column_that_only_older_files_lack_is_null_there(tmp_path: Path) -> No
     assert rows["text"].null_count == 3 and rows.num_rows == 9
 
 
+def test_another_separator_is_one_problem_and_named(flat: Path) -> None:
+    (flat / "users.csv").write_text("member;age;sex;place;opted;changed\nm1;25-34;f;north;in;2026-03-01 10:00\n")
+    block = {**FLAT.tables["users"], "files": "users.csv"}
+    found = source(flat, users=block).problems()
+    assert [(p.what, p.column) for p in found] == [("separated by ';', not by ','", None)]
+    assert found[0].remedy == 'give users its separator: delimiter: ";"'
+    assert source(flat, users={**block, "delimiter": ";"}).problems() == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "year", "remedy"), [("s", "years 58133", "unit: ms"), ("us", "year 1970", "unit: ms")]
+)
+def test_numbers_read_with_the_wrong_unit_are_no_silent_loss(unit: str, year: str, remedy: str, flat: Path) -> None:
+    """Read so they lie outside first_day..last_day, where events are not read: the table would be empty."""
+    found = source(flat, **changed("activity", {"event_time": {"column": "ts", "unit": unit}})).problems()
+    assert [p.column for p in found] == ["ts"]
+    assert f"with unit {unit} the first 9 values of column 'ts' lie in the {year}" in found[0].what
+    assert remedy in found[0].remedy
+
+
+def test_a_format_that_fits_is_proposed(flat: Path) -> None:
+    found = source(flat, **changed("impressions", {"event_time": {"column": "shown"}})).problems()
+    assert [p.column for p in found] == ["shown"]
+    assert 'format: "%d.%m.%Y %H:%M:%S"' in found[0].remedy
+
+
+def test_the_same_values_in_the_first_and_the_last_file_are_one_problem(tmp_path: Path) -> None:
+    with views(write_logs(small_logs(), tmp_path / "contract")) as con:
+        HIVE.write(con, tmp_path / "logs")
+    given = HIVE.tables["conversions"]
+    wrong = {**given, "columns": {**given.get("columns", {}), "attribution": {"column": "attribution", "values": {}}}}
+    found = ParquetLogs(tmp_path / "logs", HIVE.mapping(first_day=FIRST, conversions=wrong)).problems()
+    assert len(found) == len({p.column for p in found}) == 1
+
+
+def test_a_column_that_one_origin_of_a_derived_table_lacks(flat: Path) -> None:
+    """What the table is derived from is at fault, not its spelling."""
+    block = {"derive_from": ["ads", "conversions"], "columns": {"advertiser_id": "brand", "vertical": "topic"}}
+    found = source(flat, advertisers=block).problems()
+    assert [p.column for p in found] == ["vertical"]
+    assert found[0].remedy == (
+        "advertisers is derived from conversions as well: leave conversions out of advertisers.derive_from, or set "
+        "advertisers.columns.vertical to a column or constant that fits all"
+    )
+
+
 def users(consent: Any) -> dict[str, Any]:
     return {"users": {"files": "u.csv", "filed_by": "static", "columns": {"consent": consent}}}
 
@@ -123,7 +175,10 @@ WRONG = [
     ({"consent": "column"}, ["users.derive_from: `consent: column` needs users from files"]),
     ({"time_zone": "Berlin"}, ["unknown time zone; is it Europe/Berlin? (value: 'Berlin')"]),
     ({"last_day": "2026-01-01"}, ["last_day lies before first_day"]),
-    ({"users": {"files": "u.csv"}}, ["users.filed_by: must be stated: static, or one of updated_at"]),
+    (
+        {"users": {"files": "u.csv"}},
+        ["users.filed_by: must be stated: since when is a row known? static", "updated_at"],
+    ),
     (users({"column": "c"}), ["users.columns.consent: not with `consent: granted_by_source`"]),
     ({"consent": "column"} | users({"constant": True}), ["users.columns.consent: must come from a column"]),
     (
@@ -146,7 +201,11 @@ WRONG = [
     ),
     (
         {"conversions": {"files": "c.csv", "columns": {"event_time": {"column": "t", "format": "%Q"}}}},
-        ["conversions.columns.event_time: '%Q' is no strptime format"],
+        ["conversions.columns.event_time: '%Q' is no strptime format, such as \"%d.%m.%Y"],
+    ),
+    (
+        {"impresions": {"files": "i.csv"}},
+        ["unknown field 'impresions'", "write impressions for impresions; known fields"],
     ),
     ({"conversions": {"file": "c.csv"}}, ["unknown field 'conversions.file'", "known fields here: files, derive_from"]),
 ]
@@ -165,3 +224,20 @@ def test_a_wrong_mapping_names_the_field_and_what_belongs_there(
     assert raised.value.where == str(path)
     for word in words:
         assert word in str(raised.value)
+
+
+def test_a_tab_in_the_yaml_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text("ads:\n\tfiles: ads.csv\n")
+    with pytest.raises(BadInput, match=r"(?s)at line 2, column 1.*indent with spaces, never with tabs") as raised:
+        load_log_mapping(path)
+    assert "unicode string" not in str(raised.value)
+
+
+def test_a_day_may_be_a_constant(tmp_path: Path) -> None:
+    """YAML reads 2026-03-01 as a day, not as text."""
+    path = tmp_path / "mapping.yaml"
+    since = {"advertisers": {"files": "a.csv", "filed_by": "static", "columns": {"active_from": {"constant": FIRST}}}}
+    path.write_text(yaml.safe_dump({**MAPPING, **since}))
+    given = load_log_mapping(path).advertisers[0].columns["active_from"]
+    assert given is not None and given.constant == FIRST.isoformat()
