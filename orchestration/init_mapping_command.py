@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import yaml  # type: ignore[import-untyped]
 from rich.console import Console
 
 from ml.errors import BadInput
 from ml.sources.drafting.draft import draft
-from ml.sources.mapping_errors import TODO
+from ml.sources.mapping_errors import TODO, undone
 from orchestration.terminal import TerminalDisplay
 
 
@@ -29,8 +31,9 @@ def init_mapping_command(data: str, out: Path) -> None:
         display.stage("looking at the files")
         text = draft(data, display.progress)
     out.write_text(text, encoding="utf-8")
-    left = [line.partition(":")[0].strip() for line in text.splitlines() if TODO in line.partition("#")[0]]
-    console.print(f"Wrote [bold]{out}[/bold], with {len(left)} TODO: {', '.join(left)}", highlight=False)
+    left = Counter(place[0] for place in undone(yaml.safe_load(text)))
+    places = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in left.items())
+    console.print(f"Wrote [bold]{out}[/bold], with {left.total()} {TODO}: {places}", highlight=False)
     console.print(
         f"Next: complete them and read the rest, then [bold]adprior check --source parquet --data {data} "
         f"--mapping {out}[/bold]",

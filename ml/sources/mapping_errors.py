@@ -39,9 +39,9 @@ def load_model(path: Path, model: type[Model], guide: str) -> Model:
         raise BadInput(f"not YAML: {problem}", where=str(path), remedy=f"{tab}; an example is in {guide}") from error
     if not isinstance(given, dict):
         raise BadInput("not a mapping of fields to values", where=str(path), remedy=f"see the example in {guide}")
-    if undone := [".".join(place) for place in _undone(given)]:
+    if left := [".".join(place) for place in undone(given)]:
         raise BadInput(
-            f"still {TODO}: {', '.join(undone)}",
+            f"still {TODO}: {', '.join(left)}",
             where=str(path),
             remedy=f"complete them; the comment beside each says what belongs there (all fields: {guide})",
         )
@@ -56,16 +56,16 @@ def load_model(path: Path, model: type[Model], guide: str) -> Model:
         ) from error
 
 
-def _undone(given: Any, place: tuple[str, ...] = ()) -> typing.Iterator[tuple[str, ...]]:
+def undone(given: Any, place: tuple[str, ...] = ()) -> typing.Iterator[tuple[str, ...]]:
     """Places of a draft that nobody has completed."""
     if given == TODO:
         yield place
     elif isinstance(given, dict):
         for key, value in given.items():
-            yield from _undone(value, (*place, str(key)))
+            yield from undone(value, (*place, str(key)))
     elif isinstance(given, list):
         for value in given:
-            yield from _undone(value, place)
+            yield from undone(value, place)
 
 
 def _problem(error: dict[str, Any], top: type[BaseModel]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from ml.sources.mapping_errors import TODO
 from ml.sources.rules import FALSE, TRUE
 
 WAYS_OUT = {
-    "kind": "if all are of one kind: {constant: visit}, or purchase",
+    "kind": "if all are of one kind: {constant: visit}",
     "attribution": "if you do not attribute: {constant: none}",
     "surface": "if there is but one: {constant: main}",
     "position": "if there is but one: {constant: 0}",
@@ -28,6 +28,12 @@ MAKE_A_ROW = ("user_id", "event_time", "ad_id", "advertiser_id", "impression_id"
 SCALES = {"cent": "0.01", "micro": "0.000001", "milli": "0.001", "ms": "0.001"}
 
 
+def way_out(table: str, column: Column) -> str:
+    """What to write for that column of that table if there is none."""
+    said = WAYS_OUT.get(column.name, "name one")
+    return said.replace("visit", "purchase") if table == "conversions" else said
+
+
 def line(left: str, note: str) -> str:
     """A line with its comment."""
     return f"{left:<44}  # {note}"
@@ -36,7 +42,10 @@ def line(left: str, note: str) -> str:
 def column_line(table: str, column: Column, one: TableGuess) -> Iterator[str]:
     """The line of one contract column; none for one that may be missing and is."""
     guess = one.columns.get(column.name)
-    if guess is not None:
+    if column.name == "updated_at" and guess is not None and one.has_todays_users:
+        note = f"and not {scalar(guess.source)}, which may be later than the events of a user"
+        yield line(f"    {column.name}: {{filing_day: true}}", note)
+    elif guess is not None:
         value, note = _value(column, one.group.column(guess.source), guess)
         yield line(f"    {'# ' if column.name == 'consent' else ''}{column.name}: {value}", note)
     elif column.name in ("updated_at", "active_from"):
@@ -49,7 +58,7 @@ def column_line(table: str, column: Column, one: TableGuess) -> Iterator[str]:
             f"    {column.name}: {TODO}", f"none is unique; those that make a row: {{hash: [{', '.join(names)}]}}?"
         )
     elif not column.nullable:
-        yield line(f"    {column.name}: {TODO}", f"no column looks like it; {WAYS_OUT.get(column.name, 'name one')}")
+        yield line(f"    {column.name}: {TODO}", f"no column looks like it; {way_out(table, column)}")
     else:
         yield f"    {column.name}: null"
 

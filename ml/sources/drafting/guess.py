@@ -43,6 +43,15 @@ class TableGuess:
     columns: dict[str, ColumnGuess] = field(default_factory=dict)
     only: tuple[str, tuple[str, ...]] | None = None
 
+    @property
+    def has_todays_users(self) -> bool:
+        """Users in one file, each once: as they are now, whenever they last changed."""
+        key = self.columns.get("user_id")
+        if self.table != "users" or key is None or len(self.group.files) > 1:
+            return False
+        looks = self.group.column(key.source)
+        return looks.distinct == looks.rows
+
 
 def guess(groups: Sequence[Group]) -> dict[str, TableGuess]:
     """The best guess of each table that has one."""
@@ -181,7 +190,7 @@ def _id_score(table: str, column: Column, looks: Looks, keys: dict[str, Looks], 
         named = max(named, 0.8) if words_of(looks.name) in (["id"], ["uuid"], ["key"]) else named
         return (named, "its name, and it is unique") if unique else (named * 0.5, "its name")
     key = keys.get(column.references or "")
-    if key and len(looks.ids) >= 3:
+    if key and looks is not key and len(looks.ids) >= 3:  # events of a stream do not name themselves
         joined = len(looks.ids & key.ids) / len(looks.ids)
         if joined >= 0.5 and (named or not looks.is_number):
             return max(named, 0.6 + 0.3 * joined), f"its values are those of {column.references}.{key.name}"

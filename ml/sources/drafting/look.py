@@ -158,6 +158,8 @@ def pattern_of(name: str) -> str:
         parts.append(part)
     suffix = next(s for s in sorted(SUFFIXES, key=len, reverse=True) if last.endswith(s))
     stem = last.removesuffix(suffix)
+    if not has_day and "{day}" in (split := _with_day([*directories, stem]))[-1]:
+        return "/".join(split) + suffix
     if not has_day and _DATE.search(stem):
         return "/".join([*parts, _DATE.sub("{date}", stem, count=1) + suffix])
     core = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{20,}|(?<![a-z])[0-9a-f]{12,}|\d+|\.(snappy|gz|zstd|c)(?![a-z])", "", stem)
@@ -167,7 +169,7 @@ def pattern_of(name: str) -> str:
 
 
 def _with_day(directories: list[str]) -> list[str]:
-    """Three directories in a row that are year, month and day, as such."""
+    """Three names in a row that are year, month and day, as such."""
     for i in range(len(directories) - 2):
         found = [re.fullmatch(form, directories[i + j]) for j, form in enumerate(_SPLIT_DAY)]
         if all(found):

@@ -5,14 +5,16 @@ It shows no value of any column but the few short words of those taken for kinds
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 
 from ml.sources.contract import TABLES
+from ml.sources.drafting.blank import blank
 from ml.sources.drafting.columns import WAYS_OUT, column_line, line, scalar, sure
 from ml.sources.drafting.guess import TableGuess
 from ml.sources.drafting.look import Group, Looks
-from ml.sources.log_mapping import GUIDE, REQUIRED
+from ml.sources.log_mapping import GUIDE
 from ml.sources.mapping_errors import TODO
 
 HEAD = f"""\
@@ -30,12 +32,13 @@ def text_of(name: str, groups: Sequence[Group], found: dict[str, TableGuess], fi
     )
     lines.append(line("# last_day: YYYY-MM-DD", "default: the last day that the files cover"))
     lines.append(line("sparse: false", "true if days without any event are no error"))
-    lines += _time_zone(found)
+    unused = [group for group in groups if not any(group.pattern == one.group.pattern for one in found.values())]
+    lines += _time_zone(found, unused)
     for table in TABLES:
         lines += ["", *_table(table, found)]
-    for group in groups:
-        if not any(group.pattern == one.group.pattern for one in found.values()):
-            lines += ["", "# Not used:", *_seen(group, set())]
+    for group in unused:
+        flags = {looks.name for looks in group.columns if _are_flags(looks)}
+        lines += ["", "# Not used:", *_seen(group, flags)]
     return "\n".join(text.rstrip() for text in lines) + "\n"
 
 
@@ -48,8 +51,9 @@ def _consent(found: dict[str, TableGuess]) -> Iterator[str]:
     yield line("", "  granted_by_source: all of them have; say it only if it is so")
 
 
-def _time_zone(found: dict[str, TableGuess]) -> Iterator[str]:
-    naive = {
+def _time_zone(found: dict[str, TableGuess], unused: Sequence[Group]) -> Iterator[str]:
+    naive = {f"{group.pattern}: {looks.name}" for group in unused for looks in group.columns if looks.is_naive}
+    naive |= {
         f"{one.group.pattern}: {guess.source}"
         for one in found.values()
         for name, guess in one.columns.items()
@@ -97,17 +101,16 @@ def _no_table(table: str, found: dict[str, TableGuess]) -> Iterator[str]:
             yield line(f"    {needed}: {TODO}", f"a column there; {WAYS_OUT[needed]}")
         if table == "ads" and not all("advertiser_id" in found[name].columns for name in origins):
             yield line(f"    advertiser_id: {TODO}", "a column there: whose ad it is")
-    elif table in REQUIRED:
-        yield f"# No files look like {table}, without which nothing can be predicted."
-        yield f"{table}: {TODO}"
     else:
-        yield f"# No files look like {table}; it may be missing."
+        yield from blank(table)
 
 
 def _filed_by(table: str, one: TableGuess) -> str:
     times = {"users": "updated_at", "advertisers": "active_from", "ads": "created_at"}
     if one.group.days:
         return line("  filed_by: partition", "the day in a file's path is the day its rows are known")
+    if one.has_todays_users:
+        return line("  filed_by: static", "one row a user: today's states, taken as known from the first day on")
     if times[table] in one.columns:
         return line(f"  filed_by: {times[table]}", "the day a row is known; static: all from the first day on")
     return line("  filed_by: static", "all are known from the first day on: no column says since when")
@@ -116,6 +119,8 @@ def _filed_by(table: str, one: TableGuess) -> str:
 def _seen(group: Group, kinds: set[str]) -> Iterator[str]:
     days = f", days {group.days[0]}..{group.days[-1]}" if group.days else ""
     yield f"# {group.pattern}: {len(group.files):,} file{'s' * (len(group.files) != 1)}, {_bytes(group.size)}{days}"
+    if group.delimiter != ",":
+        yield f"#   delimiter: {scalar(group.delimiter)}"
     if group.problem:
         yield f"#   {group.problem}"
     for looks in group.columns:
@@ -129,8 +134,10 @@ def describe(looks: Looks, is_kind: bool) -> str:
         return "empty"
     if looks.is_time:
         zone = "" if looks.unit else ", with offset" if looks.offset else ", no offset" if looks.is_naive else ""
-        kind = f"numbers of {looks.unit} since 1970" if looks.unit else "text" if looks.formats else "times"
-        return f"{kind if looks.unit or not looks.formats else 'times as text'}{zone}{filled}"
+        said = " or ".join(f'"{form}"' for form in looks.formats if form)
+        text = f"times as text{f', format {said}' if said else ''}"
+        kind = f"numbers of {looks.unit} since 1970, unit: {looks.unit}" if looks.unit else text
+        return f"{kind if looks.unit or looks.formats else 'times'}{zone}{filled}"
     if looks.type == "BOOLEAN":
         return f"true or false{filled}"
     if looks.words and is_kind:
@@ -141,6 +148,11 @@ def describe(looks: Looks, is_kind: bool) -> str:
     names = {"email": "e-mail addresses", "url": "links", "uuid": "UUIDs", "hash": "hashes", "long": "phrases"}
     what = names.get(kind) or (f"like {looks.shape}" if looks.shape else "in the path")
     return f"{what}, {looks.distinct:,} different{filled}"
+
+
+def _are_flags(looks: Looks) -> bool:
+    """Two to four short words that come again and again: what they are for nobody has guessed, but they are no text."""
+    return 2 <= len(looks.words) <= 4 and all(re.fullmatch(r"[^\W\d_]{1,12}", word) for word in looks.words)
 
 
 def _bytes(size: int) -> str:

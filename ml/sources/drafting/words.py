@@ -16,7 +16,7 @@ TABLES = {
 }
 KINDS = {
     "impressions": "impression imp exposure ad_impression shown served ad_view",
-    "clicks": "click ad_click tap",
+    "clicks": "click clk ad_click tap",
     "conversions": "conversion purchase order buy transaction sale checkout signup sign_up lead install subscribe "
     "booking registration trial",
     "activity": "search query visit view pageview page_view pv browse save favorite favourite fav wishlist bookmark "

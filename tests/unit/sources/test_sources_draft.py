@@ -13,6 +13,7 @@ import yaml
 
 from ml.errors import BadInput
 from ml.lake import Lake
+from ml.sources.contract import TABLES
 from ml.sources.drafting.draft import draft
 from ml.sources.drafting.look import pattern_of
 from ml.sources.ingest import ingest
@@ -149,6 +150,7 @@ def test_it_shows_no_value_that_somebody_wrote(tmp_path: Path) -> None:
          "clicks/dt={date}/country=*/*.parquet"),
         ("raw/year=2026/month=3/day=04/x_17.csv", "raw/year={year}/month={month}/day={day}/x_*.csv"),
         ("raw/2026/03/04/1.csv.gz", "raw/{year}/{month}/{day}/*.csv.gz"),
+        ("raw/2026/03/04.csv.gz", "raw/{year}/{month}/{day}.csv.gz"),
         ("orders-2026-03-04.csv", "orders-{date}.csv"),
         ("orders.csv", "orders.csv"),
         ("users/000000_0.parquet", "users/*.parquet"),
@@ -156,6 +158,61 @@ def test_it_shows_no_value_that_somebody_wrote(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_patterns_of_paths(name: str, pattern: str) -> None:
     assert pattern_of(name) == pattern
+
+
+def foreign(root: Path) -> Path:
+    """A shop's export of whose words none is known but imp and clk; a click names its impression."""
+    day = "DATE '2026-03-01' + (i % 7)::INTEGER"
+    selects = {
+        "kunden.csv": f"""SELECT 'K' || i AS kunde, ['ja', 'nein'][1 + i % 2] AS einwilligung,
+            strftime({day}, '%d.%m.%Y %H:%M:%S') AS stand FROM range(60) t(i)""",
+        "motive.parquet": "SELECT 'm' || i AS motiv, 'Firma ' || (i % 40) AS firma FROM range(60) t(i)",
+        "auslieferung.parquet": f"""SELECT CASE WHEN i % 3 = 0 THEN 'clk' ELSE 'imp' END AS typ, 'v' || i AS vorgang,
+            CASE WHEN i % 3 = 0 THEN 'v' || (i + 1) END AS zu, epoch_ms(({day})::TIMESTAMP) AS ts
+            FROM range(600) t(i)""",
+    }
+    with duckdb.connect() as con:
+        for name, select in selects.items():
+            options = "(DELIMITER ';', HEADER)" if name.endswith(".csv") else ""
+            con.execute(f"COPY ({select}) TO '{root}/{name}' {options}")
+    return root
+
+
+def test_what_nobody_could_guess_is_a_form_to_fill_in(tmp_path: Path) -> None:
+    text = draft(foreign(tmp_path))
+    found = parsed(text)
+    for table in ("ads", "users", "conversions"):
+        assert found[table]["files"] == "TODO"
+        required = {c.name for c in TABLES[table].columns if not c.nullable} - {"consent", "updated_at"}
+        assert {name for name, value in found[table]["columns"].items() if value == "TODO"} == required
+    assert found["advertisers"] == {"derive_from": "ads", "columns": {"vertical": "TODO"}}
+    assert found["time_zone"] == "TODO"
+    optional = re.search(r"^# activity:\n(#  .*\n)+", text, re.MULTILINE)
+    assert optional and set(parsed(re.sub(r"^# ", "", optional[0], flags=re.MULTILINE))["activity"]) == {
+        "files",
+        "columns",
+    }
+    for seen in ("delimiter: ;", "ja, nein", 'format "%d.%m.%Y %H:%M:%S"'):
+        assert seen in text
+
+
+def test_an_event_is_not_taken_for_what_it_points_to(tmp_path: Path) -> None:
+    found = parsed(draft(foreign(tmp_path)))
+    assert found["impressions"]["columns"]["impression_id"] == "vorgang"
+    assert found["clicks"]["columns"]["impression_id"] == "zu"
+    assert found["clicks"]["columns"]["click_id"] == "vorgang"
+
+
+def test_a_file_of_todays_users_is_not_filed_by_its_changes(tmp_path: Path) -> None:
+    """Else most events come before their user's row; a file of all changes is filed by them."""
+    rows = [f"u{i},yes,2026-03-{1 + i % 20:02d} 10:00:00" for i in range(60)]
+    (tmp_path / "users.csv").write_text("\n".join(["user_id,consent,updated_at", *rows]))
+    found = parsed(draft(tmp_path))["users"]
+    assert (found["filed_by"], found["columns"]["updated_at"]) == ("static", {"filing_day": True})
+    again = [f"u{i},no,2026-04-{1 + i % 20:02d} 10:00:00" for i in range(60)]
+    (tmp_path / "users.csv").write_text("\n".join(["user_id,consent,updated_at", *rows, *again]))
+    found = parsed(draft(tmp_path))["users"]
+    assert (found["filed_by"], found["columns"]["updated_at"]) == ("updated_at", "updated_at")
 
 
 def test_nothing_to_look_at_is_said(tmp_path: Path) -> None:
