@@ -103,8 +103,8 @@ def _show(rows: list[dict[str, Any]], used: dict[str, str], console: Console) ->
 
 
 def _heading(name: str) -> str:
-    """A metric's name in short lines; its first part (the split) is left out: all are from before the test."""
-    return "\n".join(textwrap.fill(part.replace("_", " "), 10) for part in name.split("/")[1:] or [name])
+    """A metric's name in lines of at most 11 characters, a part of it on a line of its own."""
+    return "\n".join(textwrap.fill(part.replace("_", " "), 11) for part in name.split("/"))
 
 
 def _figure(value: float | None) -> str:
