@@ -158,7 +158,8 @@ class MLflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         client = self._client()
         experiment = experiment_id(client, stage.asset, self.artifact_root)
         run_endings.close_abandoned(client, experiment)
-        name, models = run_name(stage.settings, stage.asset, stage.day), model_runs(stage)
+        name = run_name(stage.settings, stage.asset, stage.day)
+        models = {asset: run for asset, run in model_runs(stage).items() if _knows(client, run["run_id"])}
         tags = {**self._tags(stage), **{f"adprior.run.{asset}": run["run_id"] for asset, run in models.items()}}
         note = self._note(stage, models)
         opened = mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags, description=note)
@@ -173,17 +174,13 @@ class MLflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             BadInput: there is no such run any more.
         """
-        from mlflow.exceptions import MlflowException
-
         client = self._client()
-        try:
-            client.get_run(run_id)
-        except MlflowException:
+        if not _knows(client, run_id):
             raise BadInput(
                 f"MLflow knows no run {run_id}",
                 where=self.tracking_uri,
                 remedy="its database was replaced: delete the published evaluation of this day, and run again",
-            ) from None
+            )
         for file in files:
             client.log_artifact(run_id, str(file))
 
@@ -221,3 +218,13 @@ class MLflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         lines = [f"Asset `{stage.asset}` for {stage.day}: [Dagster run]({dagster_run})\n"]
         lines += [f"* `{asset}` {model['model_version']}: [its run]({model['url']})" for asset, model in models.items()]
         return "\n".join(lines)
+
+
+def _knows(client: Any, run_id: str) -> bool:
+    """Is the run there still? Somebody may have deleted it, or replaced the database."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException:
+        return False
