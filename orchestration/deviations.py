@@ -1,8 +1,9 @@
 """What differs: the settings of a run that are not those of its preset, and the name a run gets from them.
 
-`world-small 2026-04-22 · llm.epochs=2` says source, profile, snapshot day, and every setting that matters to the
-asset and that somebody changed. Only settings that can change a result count (see `NODES`): ports, paths and
-addresses of alerts are neither named nor logged.
+`llm.epochs=2 · world-small 2026-04-22` says every setting that matters to the asset and that somebody changed,
+then source, profile and snapshot day: what differs comes first, since lists of runs cut long names. Only
+settings that can change a result count (see `NODES`): ports, paths and addresses of alerts are neither named nor
+logged.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ class _Preset(Settings):
 
 
 def run_name(settings: Settings, asset: str, day: date) -> str:
-    """Source, profile, day and what somebody changed, such as `world-small 2026-04-22 · llm.epochs=2`."""
+    """What somebody changed, then source, profile and day, such as `llm.epochs=2 · world-small 2026-04-22`."""
     changed = [f"{name}={_short(value)}" for name, value in deviations(settings, asset).items()]
     more = [f"{len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
     what = ", ".join([*changed[:SHOWN], *more]) or "defaults"
-    return f"{settings.source}-{settings.profile} {day} · {what}"
+    return f"{what} · {settings.source}-{settings.profile} {day}"
 
 
 def deviations(settings: Settings, asset: str) -> dict[str, Any]:

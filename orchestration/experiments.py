@@ -8,6 +8,9 @@ from typing import Any
 
 GUIDE = "Every run has every setting that can change it as `section.field`, and its name says which were changed."
 
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens the experiment in the UI as training of models, not as development of a chat."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -44,5 +47,5 @@ def experiment_id(client: Any, asset: str, artifact_root: str) -> str:
     if found:
         return str(found.experiment_id)
     Path(artifact_root).mkdir(parents=True, exist_ok=True)
-    tags = {"mlflow.note.content": f"{experiment.about}\n\n{GUIDE}", "adprior.asset": asset}
+    tags = {"mlflow.note.content": f"{experiment.about}\n\n{GUIDE}", "adprior.asset": asset, **TRAINING}
     return str(client.create_experiment(experiment.name, artifact_root, tags=tags))

@@ -42,7 +42,7 @@ def test_experiments_are_kinds_of_models_and_all_runs_finished(runs: dict[str, l
 
 
 def test_names_say_what_differs(runs: dict[str, list[Any]]):
-    plain, changed = f"world-tiny {DAY} · defaults", f"world-tiny {DAY} · ranker.max_depth=3"
+    plain, changed = f"defaults · world-tiny {DAY}", f"ranker.max_depth=3 · world-tiny {DAY}"
     for kind, count in KINDS.items():
         assert [run.info.run_name for run in runs[kind]] == [plain, changed][:count]
     assert [run.data.tags["adprior.changed"] for run in runs["ranker"]] == ["nothing", "ranker.max_depth=3"]
