@@ -90,7 +90,7 @@ def importance_sentence(results: Results) -> str:
         return ""
     held, drop = said
     text = (
-        f"The priors hold {share(held)} of the gain of the LLM's ranker, and shuffling them among the users of a day "
+        f"The priors hold {share(held)} of the gain of the LLM's ranker, and shuffling them among the rows of a day "
         f"costs {_cost(drop)}: {_meaning(drop)}."
     )
     control = _of_priors(results, CONTROLS[1])
