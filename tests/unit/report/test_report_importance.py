@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_axes_keep_order_and_contain_every_value(values: list[float]) -> None:
     places = [scale.at(value) for value in sorted(values)]
     assert places == sorted(places) and all(0 <= place <= 100 for place in places)
     ticks = scale.ticks(20)
-    assert ticks[0] == 0 and all(scale.at(b) - scale.at(a) >= 20 for a, b in zip(ticks, ticks[1:], strict=False))
+    assert ticks[0] == 0 and all(scale.at(b) - scale.at(a) >= 20 for a, b in pairwise(ticks))
 
 
 def test_features_with_most_gain_come_first_and_the_arm_without_priors_lacks_them() -> None:
