@@ -13,7 +13,7 @@ def retrieval_model(
 ) -> dg.MaterializeResult:
     """User and ad vectors by alternating least squares, and the day's eligible ads by popularity."""
     from ml.candidates.matrix_factorization import fit
-    from ml.report.metric_names import counts
+    from ml.report.metric_names import volumes
     from orchestration import datasets
 
     stage = workspace.stage(context)
@@ -24,7 +24,7 @@ def retrieval_model(
         retrieval = fit(stage.workspace.lake, stage.day, stage.settings.candidates, seed=stage.settings.seed)
         retrieval.save(work := stage.work())
         sizes = {"users": len(retrieval.user_ids), "ads": len(retrieval.ads)}
-        names = tuple(metrics := counts(sizes))
+        names = tuple(metrics := volumes(sizes))
         run.register(work, loader="retrieval_model", champion=True, metrics=metrics, headline=names)
     return stage.publish(
         work, rows=sizes["users"], metrics=sizes, metadata=run.links, known_until=str(stage.day), **run.facts

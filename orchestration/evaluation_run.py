@@ -25,7 +25,6 @@ def log_evaluation(run: TrackedRun, results: Mapping[str, Any]) -> None:
     run.dataset(datasets.raw_logs(stage, stage.timeline.test_closes), "evaluation")
     for asset in DATA:
         run.dataset(datasets.table(stage, asset), "evaluation")
-    run.params({f"model.{asset}": stage.input(asset).name for asset in JUDGED})
     figures = evaluation_metrics(results)
     for asset, (part, arm, shown) in JUDGED.items():
         if model := run.models.get(asset):

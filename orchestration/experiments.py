@@ -34,7 +34,7 @@ EXPERIMENTS = {
     "evaluation": Experiment(
         "evaluation",
         "The day's test of everything: sources, retrieval and ranker arms, with the report (`report.html` among the "
-        "artifacts). Start a comparison here: `model.*` and the links name the models it judged.",
+        "artifacts). Start a comparison here; each run links to those of the models it judged.",
     ),
 }
 """By asset."""

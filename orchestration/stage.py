@@ -151,7 +151,7 @@ class Stage:
             "model_version": manifest["model_version"] or "none",
             "path": dg.MetadataValue.path(str(self.target)),
         }
-        return dg.MaterializeResult(metadata={**shared, **shown(manifest["metrics"]), **metadata})
+        return dg.MaterializeResult(metadata={**shared, **metadata, **shown(manifest["metrics"])})
 
 
 class Finished:

@@ -160,7 +160,9 @@ class MLflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         run_endings.close_abandoned(client, experiment)
         name = run_name(stage.settings, stage.asset, stage.day)
         models = {asset: run for asset, run in model_runs(stage).items() if _knows(client, run["run_id"])}
-        tags = {**self._tags(stage), **{f"adprior.run.{asset}": run["run_id"] for asset, run in models.items()}}
+        tags = self._tags(stage)
+        tags |= {f"adprior.run.{asset}": run["run_id"] for asset, run in models.items()}
+        tags |= {f"adprior.model.{asset}": run["model_version"] for asset, run in models.items()}
         note = self._note(stage, models)
         opened = mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags, description=note)
         with run_endings.reason(client, opened):

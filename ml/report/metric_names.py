@@ -3,7 +3,7 @@
     <split>/<who>/<measure>              test/llm/recall_at_10      validation/popularity/log_loss
     <split>/<who>_minus_<whom>/<measure> test/llm_minus_none/auc    (paired over the same users)
     <split>_interval/<same>_low, _high   its 95 % interval, in a group of its own so that it crowds no chart
-    count/<what>                         count/train_users          (sizes and costs; no quality)
+    volume/<what>                        volume/train_users         (how much of something; no quality)
 
 `split` is the data it was measured on, `who` a source of predictions or an arm, `measure` one of
 `ml.report.measures` ("@" becomes "_at_"). It measures nothing, and knows no tracker.
@@ -49,9 +49,9 @@ def metric_name(split: str, who: str, what: str) -> str:
     return f"{split}/{who}/{what.replace('@', '_at_')}"
 
 
-def counts(values: Mapping[str, float]) -> Figures:
-    """Sizes and costs under their names."""
-    return {f"count/{name}": float(value) for name, value in values.items()}
+def volumes(values: Mapping[str, float]) -> Figures:
+    """Sizes under their names."""
+    return {f"volume/{name}": float(value) for name, value in values.items()}
 
 
 def llm_metrics(metrics: Mapping[str, float], sizes: Mapping[str, float], temperature: float) -> Figures:
@@ -61,13 +61,13 @@ def llm_metrics(metrics: Mapping[str, float], sizes: Mapping[str, float], temper
         for who in ("validation", "popularity")
         for what in ("log_loss", "recall@1", "recall@10")
     }
-    return {**found, **counts(sizes), "count/temperature": temperature}
+    return {**found, **volumes(sizes), "validation/llm/temperature": temperature}
 
 
 def ranker_metrics(quality: Mapping[str, Mapping[str, float]], sizes: Mapping[str, float]) -> Figures:
     """How the arms' rankers order the calibration rows, and their sizes."""
     found = {metric_name("calibration", arm, what): value for arm, by in quality.items() for what, value in by.items()}
-    return {**found, **counts(sizes)}
+    return {**found, **volumes(sizes)}
 
 
 def curve_metrics(entry: Mapping[str, float]) -> Figures:
@@ -75,7 +75,7 @@ def curve_metrics(entry: Mapping[str, float]) -> Figures:
     names = {
         "loss": metric_name("train", "llm", "loss"),
         "validation_loss": metric_name("validation", "llm", "loss"),
-        "grad_norm": "count/gradient_norm",
+        "grad_norm": "train/llm/gradient_norm",
     }
     return {name: float(entry[key]) for key, name in names.items() if entry.get(key) is not None}
 

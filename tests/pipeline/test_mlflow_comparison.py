@@ -53,7 +53,7 @@ def test_parameters_differ_in_the_setting_alone_and_metrics_have_the_same_names(
     one, two = (run.data for run in runs[kind])
     differing = {name for name in one.params if one.params[name] != two.params.get(name)}
     assert one.params.keys() == two.params.keys() and len(one.params) > 50
-    assert differing == ({"ranker.max_depth"} | ({"model.ranker"} if kind == "evaluation" else set()))
+    assert differing == {"ranker.max_depth"}
     assert one.metrics.keys() == two.metrics.keys()
 
 
@@ -109,6 +109,7 @@ def test_an_evaluation_names_the_runs_of_the_models_it_judged(client: MlflowClie
             judged = runs[kind][min(number, len(runs[kind]) - 1)]
             assert run.data.tags[f"adprior.run.{asset}"] == judged.info.run_id
             assert judged.info.run_id in run.data.tags["mlflow.note.content"]
+            assert run.data.tags[f"adprior.model.{asset}"] == judged.data.tags["adprior.input_fingerprint"]
     for tag in ("dagster.url", "adprior.machine", "adprior.git_commit", "mlflow.source.git.commit"):
         assert all(run.data.tags.get(tag) for run in every(runs)), tag
 

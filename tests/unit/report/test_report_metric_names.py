@@ -52,14 +52,14 @@ def test_a_model_is_given_its_own_figures_only() -> None:
 def test_an_interval_becomes_three_numbers_and_its_ends_stand_apart() -> None:
     figures = {
         "test/llm/auc": {"value": 0.7, "low": 0.6, "high": 0.8},
-        "count/rows": 3,
+        "volume/rows": 3,
         "calibration/llm/auc": float("nan"),
     }
     assert flat(figures) == {
         "test/llm/auc": 0.7,
         "test_interval/llm/auc_low": 0.6,
         "test_interval/llm/auc_high": 0.8,
-        "count/rows": 3.0,
+        "volume/rows": 3.0,
     }
 
 
@@ -68,7 +68,7 @@ def test_the_llm_and_popularity_are_named_alike() -> None:
         f"{who}_{what}": 0.5 for who in ("validation", "popularity") for what in ("log_loss", "recall@1", "recall@10")
     }
     found = llm_metrics(measured, {"train_users": 7}, 1.2)
-    assert found["count/train_users"] == 7
+    assert found["volume/train_users"] == 7
     assert {n.rpartition("/")[2] for n in found if "/llm/" in n} == {
         n.rpartition("/")[2] for n in found if "/popularity/" in n
     }
