@@ -69,9 +69,8 @@ def test_the_llm_and_popularity_are_named_alike() -> None:
     }
     found = llm_metrics(measured, {"train_users": 7}, 1.2)
     assert found["volume/train_users"] == 7
-    assert {n.rpartition("/")[2] for n in found if "/llm/" in n} == {
-        n.rpartition("/")[2] for n in found if "/popularity/" in n
-    }
+    of = {who: {n.rpartition("/")[2] for n in found if f"/{who}/" in n} for who in ("llm", "popularity")}
+    assert of["llm"] - {"temperature"} == of["popularity"] == {"log_loss", "recall_at_1", "recall_at_10"}
     assert curve_metrics({"step": 1, "tokens": 9, "loss": 2.0, "validation_loss": 3.0}) == {
         "train/llm/loss": 2.0,
         "validation/llm/loss": 3.0,
