@@ -10,6 +10,7 @@ from datetime import date, timedelta
 
 from ml.errors import BadInput
 from ml.timeline import Timeline, Window
+from orchestration.last_run import there
 from orchestration.run_command import session
 from orchestration.workspace import Workspace
 
@@ -39,7 +40,10 @@ def backfill_command(first: date | None, last: date | None) -> None:
             console.print(f"\n[bold]{day}[/bold]  day {number} of {len(days.days)}")
             wanted = [name for name in NODES if day <= newest or name not in AFTER_CLOSE]
             make_unfinished(workspace, defs, instance, day, wanted)
-    console.print(f"\n{len(days.days)} days are there: {days}. Next: [bold]make ui[/bold].")
+    console.print(
+        f"\n{len(days.days)} days are there: {days}. Next: [bold]make ui{there(workspace.settings)}[/bold].",
+        soft_wrap=True,
+    )
 
 
 def choose_days(workspace: Workspace, logs: Window, first: date | None, last: date | None) -> Window:

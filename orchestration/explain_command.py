@@ -10,7 +10,7 @@ from rich.console import Console
 from ml.explain.explanation import Explanation, Version
 from ml.explain.published import Published
 from orchestration import ingested, plan
-from orchestration.last_run import settings_of_last_run
+from orchestration.last_run import settings_of_last_run, there
 from orchestration.mlflow_records import RegisteredVersion, registered_versions
 from orchestration.waiting import waiting
 from orchestration.workspace import Workspace, day_to_look_at
@@ -64,7 +64,7 @@ def sample_command() -> None:
     with waiting("looking for users that have everything"):
         rng = np.random.default_rng([workspace.settings.seed, 6])
         users = sample_users(published(workspace, day), workspace.lake, workspace.timeline(day), SAMPLED, rng)
-    show_sample(users, day, Console())
+    show_sample(users, day, Console(), there(workspace.settings, " --out {}"))
 
 
 def explanation_of(workspace: Workspace, day: date, user_id: str) -> Explanation:

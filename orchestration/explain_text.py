@@ -63,8 +63,8 @@ def show(found: Explanation, console: Console, *, everything: bool) -> None:
         console.print("\nLong tables are cut; --all shows every row here, the page has them all.", style="dim")
 
 
-def show_sample(users: pd.DataFrame, day: date, console: Console) -> None:
-    """User ids to try, a line each."""
+def show_sample(users: pd.DataFrame, day: date, console: Console, options: str = "") -> None:
+    """User ids to try, a line each; `options` are those that `adprior explain` needs to find them again."""
     if users.empty:
         console.print(f"No consenting user has context, predictions and candidates as of {day}.")
         return
@@ -74,7 +74,7 @@ def show_sample(users: pd.DataFrame, day: date, console: Console) -> None:
             plain(user.user_id), str(user.n_events), str(user.n_conversions), "yes" if user.has_outcome else "no"
         )
     console.print(f"Consenting users that have everything as of {day}:", table)
-    console.print(f"Next: [bold]adprior explain {plain(users['user_id'].iloc[0])}[/bold]")
+    console.print(f"Next: [bold]adprior explain {plain(users['user_id'].iloc[0])}{options}[/bold]", soft_wrap=True)
 
 
 def _heading(console: Console, title: str, about: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 
 from ml.artifacts import write_json
 from orchestration.settings import Settings, load_settings
@@ -15,6 +16,16 @@ def remember(settings: Settings) -> None:
     named |= {"data": settings.data_place} if settings.data else {}
     named |= {"mapping": str(settings.mapping.absolute())} if settings.mapping else {}
     write_json(settings.out.absolute() / "last-run.json", named)
+
+
+def there(settings: Settings, option: str = " OUT={}") -> str:
+    """What a next command needs to find what was written with these settings: nothing, if that is the usual place.
+
+    Args:
+        option: how it says the place; of make by default.
+    """
+    usual = Settings.model_fields["out"].default
+    return "" if settings.out.absolute() == usual.absolute() else option.format(shlex.quote(str(settings.out)))
 
 
 def settings_of_last_run() -> Settings:

@@ -43,7 +43,8 @@ def models_command(*, as_json: bool) -> None:
         _show(rows, used, Console())
     else:
         Console().print(
-            f"No model is registered in {store(workspace.settings)}. `adprior run` trains and registers them."
+            f"No model is registered in {store(workspace.settings)}. `adprior run` trains and registers "
+            "them; --out names another place."
         )
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ml.errors import AdpriorError
 from orchestration.dagster_home import use_dagster_home
-from orchestration.last_run import remember
+from orchestration.last_run import remember, there
 from orchestration.report_command import print_results
 from orchestration.settings import load_settings
 from orchestration.terminal import TerminalDisplay, display
@@ -44,7 +44,8 @@ def run_command() -> None:
         print_results(console, report)
     else:
         console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
-    console.print("\nNext: [bold]make ui[/bold] opens the Dagster and MLflow pages on this state.")
+    ui = f"make ui{there(workspace.settings)}"
+    console.print(f"\nNext: [bold]{ui}[/bold] opens the Dagster and MLflow pages on this state.", soft_wrap=True)
 
 
 @contextmanager
@@ -81,7 +82,8 @@ def session(what: str) -> Iterator[tuple[Workspace, dg.DagsterInstance, Console]
                 shown.stage("looking at the logs")
                 yield workspace, instance, console
             except RunFailed as failure:
-                raise RunStopped(f"{failure}\n  nothing downstream was run; `make ui` shows the failed run") from None
+                shows = f"`make ui{there(settings)}` shows the failed run"
+                raise RunStopped(f"{failure}\n  nothing downstream was run; {shows}") from None
 
 
 def _fetch_base_model(workspace: Workspace) -> None:

@@ -32,7 +32,7 @@ def runs_command(limit: int, *, as_json: bool) -> None:
     settings = settings_of_last_run()
     console = Console()
     if not (settings.workspace / "dagster").exists():
-        print("[]") if as_json else console.print(f"No run yet in {settings.workspace}. `adprior run` makes one.")
+        print("[]") if as_json else _show([], console, str(settings.workspace))
         return
     use_dagster_home(settings.workspace)
     with dg.DagsterInstance.get() as instance:
@@ -103,7 +103,8 @@ def _line(text: str) -> str:
 
 def _show(rows: list[dict[str, Any]], console: Console, name: str) -> None:
     if not rows:
-        console.print(f"No run yet in {name}. `adprior run` makes one.")
+        other = "--profile, --source and --out name another place"
+        console.print(f"No run yet in {name}. `adprior run` makes one; {other}.", soft_wrap=True)
         return
     table = Table(box=SIMPLE, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in ("run", "began (UTC)", "job", "day", "status", "took"):

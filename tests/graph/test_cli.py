@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli import app
-from orchestration.last_run import remember, settings_of_last_run
+from orchestration.last_run import remember, settings_of_last_run, there
 from orchestration.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +124,12 @@ def test_a_named_source_does_not_take_the_last_runs_logs(tmp_path: Path):
     os.environ["ADPRIOR_SOURCE"] = "world"
     found = settings_of_last_run()
     assert (found.profile, found.source, found.data) == ("tiny", "world", None)
+
+
+def test_what_to_type_next_finds_what_was_written_elsewhere(tmp_path: Path):
+    assert there(Settings()) == there(Settings(out=tmp_path / "var")) == "", "the usual place, from here"
+    assert there(Settings(out=tmp_path / "my runs")) == f" OUT='{tmp_path}/my runs'"
+    assert there(Settings(out=Path("/x")), " --out {}") == " --out /x"
 
 
 def test_settings_are_documented_and_shown():
