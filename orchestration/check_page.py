@@ -174,7 +174,8 @@ def _print_splits(console: Console, splits: Splits, report: CheckReport) -> None
     if not day.closed:
         _say(console, f"Outcomes of {day.as_of} are not all known yet: predictions and candidates, but no report.")
     allowed = f"{day.earliest}..{day.newest_closed}" if day.earliest <= day.newest_closed else "none"
-    _say(console, f"{splits.test.catalogue:,} advertisers in the catalogue. Days with a report: {allowed}.")
+    known = f"; outcomes of later days are not all known by {report.window.last}" if report.window else ""
+    _say(console, f"{splits.test.catalogue:,} advertisers in the catalogue. Days with a report: {allowed}{known}.")
 
 
 def _split_rows(splits: Splits) -> list[tuple[str, str, int, str]]:

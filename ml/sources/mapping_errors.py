@@ -5,6 +5,7 @@ Works for any pydantic model whose fields are documented: the documentation is t
 
 from __future__ import annotations
 
+import re
 import typing
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +23,18 @@ _NEXT = ";\n          "
 """Between problems: one a line, under each other."""
 
 
+class _Words(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML in which only true and false are flags: yes, no, on and off are words that stand in people's files."""
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Words.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Words.add_implicit_resolver(_BOOL, re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
 def load_model(path: Path, model: type[Model], guide: str) -> Model:
     """Read a mapping file.
 
@@ -32,7 +45,7 @@ def load_model(path: Path, model: type[Model], guide: str) -> Model:
     if not path.is_file():
         raise BadInput("no such mapping file", where=str(path), remedy=f"write one ({guide}) or correct the path")
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Words)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).replace(' in "<unicode string>",', " at").split())
         tab = "indent with spaces, never with tabs" if r"'\t'" in problem else "correct it"

@@ -241,3 +241,16 @@ def test_a_day_may_be_a_constant(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({**MAPPING, **since}))
     given = load_log_mapping(path).advertisers[0].columns["active_from"]
     assert given is not None and given.constant == FIRST.isoformat()
+
+
+def test_yes_and_no_are_words_and_no_flags(tmp_path: Path) -> None:
+    """YAML 1.1 reads yes, no, on and off as true and false; a mapping means the words in the files."""
+    consent = "{column: c, values: {yes: true, no: false, on: true, off: false}}"
+    columns = f"{{files: u.csv, filed_by: static, columns: {{consent: {consent}}}}}"
+    rest = yaml.safe_dump({**MAPPING, "consent": "column", "users": None}).replace("users: null", f"users: {columns}")
+    path = tmp_path / "mapping.yaml"
+    path.write_text(f"{rest}sparse: yes\n")
+    mapping = load_log_mapping(path)
+    given = mapping.users[0].columns["consent"]
+    assert given is not None and given.values == {"yes": True, "no": False, "on": True, "off": False}
+    assert mapping.sparse is True
