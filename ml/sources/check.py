@@ -184,8 +184,9 @@ def _problems_of(source: LogSource, error: BadInput) -> list[Problem]:
     known: list[Problem] = []
     try:
         known = TolerantSource(source).problems
-    except BadInput:
-        known = []
+        source.window()  # without its missing files it may have stopped at something else, which they explain
+    except BadInput as cause:
+        error = cause if known else error
     stopped = Problem.of(error)
     return known if any((p.what, p.where) == (stopped.what, stopped.where) for p in known) else [*known, stopped]
 

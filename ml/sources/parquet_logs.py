@@ -183,12 +183,8 @@ class ParquetLogs:
         logs = [part for table in self.mapping.tables if TABLES[table].kind == "log" for part in self._parts[table]]
         by_day = [part for part in logs if part.block.has_day]
         if by_day:
-            return max(
-                last_whole(file.day, days_of(self.mapping, part.block))
-                for part in by_day
-                for file in part.files
-                if file.day
-            )
+            named = ((file.day, part.block) for part in by_day for file in part.files if file.day)
+            return max((last_whole(day, days_of(self.mapping, block)) for day, block in named), default=None)
         with closing(self.raw.connect()) as con:
             found: list[date | None] = []
             for part in logs:

@@ -72,7 +72,8 @@ def _about_rows(table: str, column: str, said: str) -> str:
         other = said.removeprefix("not found in ")
         return f"deliver the row of {other} with that {column}, no later than the day of the event"
     if said == "delivered twice":
-        return "deliver each row once; the first is used, nothing else is lost"
+        derive = "; ids out of a table of ads are taken by `derive_from: ads`" if table == "advertisers" else ""
+        return f"deliver each row once; the first is used, nothing else is lost{derive}"
     if said.startswith("conflicts"):
         return f"give every row of {table} its own {column}; the first one was used"
     return f"correct {column} in {table}"

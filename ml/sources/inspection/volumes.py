@@ -69,7 +69,7 @@ def _measured(table: TableReport) -> pd.DataFrame:
 def _empty(days: list[date], report: IngestReport, where: str) -> Problem:
     first = ", ".join(map(str, days[:3])) + (", ..." if len(days) > 3 else "")
     remedy = "deliver these days again, or set `sparse: true` in the mapping if empty days are legitimate"
-    if edge := _edge(days, report):
+    if where.startswith("logs") and (edge := _edge(days, report)):
         remedy = f"{edge}; or {remedy}"
     of = f"{len(days):,} of {len(report.window.days):,} days without a row"
     return Problem(

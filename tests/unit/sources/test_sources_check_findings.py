@@ -80,6 +80,11 @@ def test_days_before_the_first_event_are_a_wrong_first_day(tmp_path: Path) -> No
             logs[table][day] = []
     found = about(look(tmp_path, logs).problems, "2 of 12 days without a row")
     assert found.remedy.startswith(f"no event is older than {DAYS[2]}: set first_day to it; or deliver")
+    for day in DAYS[:2]:
+        logs["activity"][day] = good_logs()["activity"][day]
+    clicks = [p for p in look(tmp_path / "table", logs).warnings if p.where == "clicks"]
+    assert "first_day" not in only(clicks).remedy, "other logs have events then"
+    logs["activity"][DAYS[1]] = []
     logs["activity"][FIRST] = good_logs()["activity"][FIRST]
     assert about(look(tmp_path / "gap", logs).problems, "empty day").remedy.startswith("deliver these days again")
 
@@ -89,6 +94,7 @@ def test_days_before_the_first_event_are_a_wrong_first_day(tmp_path: Path) -> No
     [
         ("conversions", "attribution: missing", "values: {null: none}"),
         ("users", "consent: missing", "values: {null: false}"),
+        ("advertisers", "advertiser_id: delivered twice", "`derive_from: ads`"),
         ("activity", "kind: value not in the mapping", "list what that value means under activity.columns.kind.values"),
         ("activity", "event_id: conflicts with another row", "give every row of activity its own event_id;"),
     ],
@@ -325,6 +331,13 @@ def test_own_logs_say_all_at_once(tmp_path: Path) -> None:
     assert about(found, "no column 'surface'").where.endswith(str(impressions.relative_to(tmp_path)))
     assert "'hover'" in str(about(found, "kind: not one of").example)
     assert len(found) == 3
+
+
+def test_a_wrong_data_is_no_wrong_first_day(tmp_path: Path) -> None:
+    """Files that are not there are the problem, not that there is no event in them."""
+    (tmp_path / "contract").mkdir()
+    found = check(ParquetLogs(tmp_path, HIVE.mapping(first_day=FIRST)), PLAN, tmp_path / "scratch").problems
+    assert len(found) == 7 and all(p.what.startswith("no such file for table") for p in found)
 
 
 def test_logs_on_s3_are_checked_there(tmp_path: Path, s3: S3Server) -> None:
