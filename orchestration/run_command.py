@@ -15,7 +15,7 @@ from ml.errors import AdpriorError
 from orchestration.dagster_home import use_dagster_home
 from orchestration.last_run import remember, there
 from orchestration.report_command import print_results
-from orchestration.settings import load_settings
+from orchestration.settings import Settings, load_settings
 from orchestration.terminal import TerminalDisplay, display
 from orchestration.workspace import Workspace
 from orchestration.workspace_lock import writing
@@ -82,8 +82,15 @@ def session(what: str) -> Iterator[tuple[Workspace, dg.DagsterInstance, Console]
                 shown.stage("looking at the logs")
                 yield workspace, instance, console
             except RunFailed as failure:
-                shows = f"`make ui{there(settings)}` shows the failed run"
-                raise RunStopped(f"{failure}\n  nothing downstream was run; {shows}") from None
+                raise RunStopped(f"{failure}\n  nothing downstream was run; {what_shows_more(settings)}") from None
+
+
+def what_shows_more(settings: Settings) -> str:
+    """Where to look after a run that stopped; somebody's own logs are the likeliest cause."""
+    ui = f"`make ui{there(settings)}` shows the failed run"
+    return (
+        ui if settings.source == "world" else f"{ui}, `make check` with the same arguments what is wrong with the logs"
+    )
 
 
 def _fetch_base_model(workspace: Workspace) -> None:

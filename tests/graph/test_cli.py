@@ -132,6 +132,14 @@ def test_what_to_type_next_finds_what_was_written_elsewhere(tmp_path: Path):
     assert there(Settings(out=Path("/x")), " --out {}") == " --out /x"
 
 
+def test_a_run_that_stops_on_own_logs_points_to_the_check(tmp_path: Path):
+    from orchestration.run_command import what_shows_more
+
+    assert what_shows_more(Settings()) == "`make ui` shows the failed run"
+    own = what_shows_more(Settings(source="parquet", data=str(tmp_path), out=Path("/x")))
+    assert "`make ui OUT=/x`" in own and "`make check`" in own
+
+
 def test_settings_are_documented_and_shown():
     assert CliRunner().invoke(app, ["settings"]).stdout.startswith("## Adprior's settings")
     assert json.loads(CliRunner().invoke(app, ["settings", "--values"]).stdout)["profile"] == "small"
