@@ -191,6 +191,8 @@ class Settings(BaseSettings):
         if self.source == "world" and given:
             said = f"{' and '.join(given)} given, but source is world"
             raise ValueError(f"{said}: add SOURCE=parquet (your own logs) or SOURCE=purchases (a log of purchases)")
+        if self.data and is_remote(self.data) and "@" in self.data.split("/")[2]:
+            raise ValueError("data holds more than s3://bucket/prefix: keys belong into AWS_* variables or ~/.aws")
         if self.source == "purchases" and self.data and is_remote(self.data):
             raise ValueError(
                 f"data is {self.data}, but a purchase log is read from a directory: copy it, or map it "

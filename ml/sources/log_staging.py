@@ -61,12 +61,11 @@ def _distinct(table: Table, sql: str, raw: list[str]) -> str:
 
 
 def _newest(table: Table, first_day: date) -> str:
-    """Of a register's rows from before the first day only the newest of each key counts."""
-    # Between two rows of the same moment the one without consent must win.
-    order = ["_filed DESC", *(["updated_at DESC", "consent"] if table.name == "users" else []), *table.column_names]
+    """Of a register's rows from before the first day only the newest of each key count; the rules judge ties."""
+    order = "_filed DESC, updated_at DESC" if "updated_at" in table.column_names else "_filed DESC"
     early = f"_filed < DATE '{first_day}'"
     return f"""QUALIFY {table.key} IS NULL OR NOT {early}
-        OR row_number() OVER (PARTITION BY {table.key}, {early} ORDER BY {", ".join(order)}) = 1"""
+        OR rank() OVER (PARTITION BY {table.key}, {early} ORDER BY {order}) = 1"""
 
 
 def _delivered(con: duckdb.DuckDBPyConnection, table: Table, faults: dict[str, str]) -> pa.Table:

@@ -86,6 +86,14 @@ def test_logs_that_cannot_be_read_are_refused_at_once(monkeypatch, source, data,
         load_settings()
 
 
+def test_a_key_in_the_address_of_logs_is_refused_and_not_repeated(monkeypatch):
+    monkeypatch.setenv("ADPRIOR_SOURCE", "parquet")
+    monkeypatch.setenv("ADPRIOR_DATA", "s3://AKIA123:sesame@bucket/logs")
+    with pytest.raises(BadInput, match="keys belong into AWS_") as raised:
+        load_settings()
+    assert "sesame" not in str(raised.value)
+
+
 def test_own_logs_are_named_by_place(monkeypatch, tmp_path):
     """A directory by its absolute path, a prefix on S3 as it is (a Path would make s3:/bucket of it)."""
     assert Settings(source="parquet", data="logs").data_place == str(tmp_path / "logs")

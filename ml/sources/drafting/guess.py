@@ -94,10 +94,12 @@ def _candidates(group: Group, keys: dict[str, Looks]) -> Iterator[TableGuess]:
 def _streams(group: Group) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Tables whose rows a column of kinds tells apart, if there are two at least: column and values of each."""
     for looks in group.columns:
+        if likeness(looks.name, COLUMNS["conversions"]["attribution"]) >= 0.5:
+            continue  # click and view are what a conversion is credited to, not events
         found: dict[str, tuple[str, ...]] = {}
-        for table, synonyms in KINDS.items():
-            values = tuple(value for value in looks.words if is_one(value, synonyms))
-            found |= {table: values} if values else {}
+        for value in looks.words:
+            table = next((table for table, synonyms in KINDS.items() if is_one(value, synonyms)), None)
+            found |= {table: (*found.get(table, ()), value)} if table else {}
         if len(found) >= 2 and {"impressions", "clicks", "conversions"} & set(found):
             return {table: (looks.name, values) for table, values in found.items()}
     return {}
@@ -186,7 +188,8 @@ def _id_score(table: str, column: Column, looks: Looks, keys: dict[str, Looks], 
     if looks.is_text or (looks.is_number and not looks.whole):
         return 0.0, ""
     if column.name == TABLES[table].key:
-        unique = looks.distinct >= 0.98 * looks.present
+        # A register has a row for each change of an entity.
+        unique = looks.distinct >= (0.98 if TABLES[table].kind == "log" else 0.5) * looks.present
         named = max(named, 0.8) if words_of(looks.name) in (["id"], ["uuid"], ["key"]) else named
         return (named, "its name, and it is unique") if unique else (named * 0.5, "its name")
     key = keys.get(column.references or "")

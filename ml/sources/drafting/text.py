@@ -35,7 +35,7 @@ def text_of(name: str, groups: Sequence[Group], found: dict[str, TableGuess], fi
     unused = [group for group in groups if not any(group.pattern == one.group.pattern for one in found.values())]
     lines += _time_zone(found, unused)
     for table in TABLES:
-        lines += ["", *_table(table, found)]
+        lines += ["", *_table(table, found, _in_no_table(table, groups, found))]
     for group in unused:
         flags = {looks.name for looks in group.columns if _are_flags(looks)}
         lines += ["", "# Not used:", *_seen(group, flags)]
@@ -64,7 +64,17 @@ def _time_zone(found: dict[str, TableGuess], unused: Sequence[Group]) -> Iterato
         yield from (line("", f"  {where}") for where in sorted(naive))
 
 
-def _table(table: str, found: dict[str, TableGuess]) -> Iterator[str]:
+def _in_no_table(table: str, groups: Sequence[Group], found: dict[str, TableGuess]) -> list[str]:
+    """Of a log of several tables' events: the kinds whose rows no table would read."""
+    mine = found.get(table)
+    if mine is None or mine.only is None:
+        return []
+    whole = next(group for group in groups if group.pattern == mine.group.pattern)
+    read = {word for one in found.values() if one.only and one.group.pattern == whole.pattern for word in one.only[1]}
+    return [word for word in whole.column(mine.only[0]).words if word not in read]
+
+
+def _table(table: str, found: dict[str, TableGuess], left: list[str]) -> Iterator[str]:
     one = found.get(table)
     if one is None:
         yield from _no_table(table, found)
@@ -77,7 +87,8 @@ def _table(table: str, found: dict[str, TableGuess]) -> Iterator[str]:
     if one.group.delimiter != ",":
         yield f"  delimiter: {scalar(one.group.delimiter)}"
     if one.only:
-        yield f"  only: {{{scalar(one.only[0])}: [{', '.join(map(scalar, one.only[1]))}]}}"
+        only = f"  only: {{{scalar(one.only[0])}: [{', '.join(map(scalar, one.only[1]))}]}}"
+        yield line(only, "other kinds are in other tables" + (f"; in none: {', '.join(left)}" if left else ""))
     if TABLES[table].kind == "register":
         yield _filed_by(table, one)
     elif one.group.days:
@@ -106,11 +117,15 @@ def _no_table(table: str, found: dict[str, TableGuess]) -> Iterator[str]:
 
 
 def _filed_by(table: str, one: TableGuess) -> str:
-    times = {"users": "updated_at", "advertisers": "active_from", "ads": "created_at"}
+    times = {"users": "updated_at", "ads": "created_at"}
     if one.group.days:
         return line("  filed_by: partition", "the day in a file's path is the day its rows are known")
     if one.has_todays_users:
         return line("  filed_by: static", "one row a user: today's states, taken as known from the first day on")
+    if table == "advertisers":
+        return line(
+            "  filed_by: static", "known from the first day on; active_from says from when they may be predicted"
+        )
     if times[table] in one.columns:
         return line(f"  filed_by: {times[table]}", "the day a row is known; static: all from the first day on")
     return line("  filed_by: static", "all are known from the first day on: no column says since when")

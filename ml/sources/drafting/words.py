@@ -33,6 +33,8 @@ ATTRIBUTION = {
     "view": "view vtc viewthrough view_through post_view impression",
     "none": "none organic direct unattributed no",
 }
+FILLING = frozenset(["pag", "product", "item", "add", "screen", "complet", "event", "on", "to"])
+"""Stems of words that do not change what an event is."""
 _IDS = "id key uuid guid hash code no number ref"
 ID_WORDS = frozenset(_IDS.split())
 _TIME = "time timestamp ts date datetime at when occurred logged happened"
@@ -112,8 +114,19 @@ def words_of(name: str) -> list[str]:
 
 
 def is_one(value: str, synonyms: str) -> bool:
-    """Is a value, as a whole, one of these words?"""
-    return "_".join(words_of(value)) in {"_".join(words_of(synonym)) for synonym in synonyms.split()}
+    """Is a value one of these words, as a whole or but for a word that adds nothing (Page Viewed, Order Completed)?"""
+    words = [_stem(word) for word in words_of(value)]
+    known = {"_".join(map(_stem, words_of(synonym))) for synonym in synonyms.split()}
+    telling = [word for word in words if word not in FILLING]
+    return "_".join(words) in known or "_".join(telling) in known
+
+
+def _stem(word: str) -> str:
+    """viewed -> view, purchased -> purchase; of two words that become the same, both do."""
+    for ending in ("ing", "ed", "e"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            return word.removesuffix(ending)
+    return word
 
 
 def table_likeness(pattern: str, table: str) -> float:

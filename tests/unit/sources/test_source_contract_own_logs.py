@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 
 from ml.sources.base import LogSource
+from ml.sources.contract_logs import ContractLogs
 from ml.sources.parquet_logs import ParquetLogs
 from tests.contracts.source_contract import SourceContract
 from tests.s3 import S3Server
@@ -62,3 +63,11 @@ class TestHiveOnS3(OwnLogs):
 
 class TestFlatOnS3(TestHiveOnS3):
     layout = FLAT
+
+
+class TestContractLayoutOnS3(TestHiveOnS3):
+    """No mapping at all."""
+
+    def source_of(self, root: Path, logs: Logs) -> LogSource:
+        self.s3.put_directory(write_logs(logs, root), f"{self.url}/logs")
+        return ContractLogs(f"{self.url}/logs", "mine")

@@ -16,6 +16,7 @@ from ml.lake import Lake
 from ml.sources.contract import TABLES
 from ml.sources.drafting.draft import draft
 from ml.sources.drafting.look import pattern_of
+from ml.sources.drafting.words import KINDS
 from ml.sources.ingest import ingest
 from ml.sources.log_mapping import LogMapping, load_log_mapping
 from ml.sources.parquet_logs import ParquetLogs
@@ -116,6 +117,31 @@ def test_it_tells_the_tables_of_one_stream_apart(tmp_path: Path) -> None:
     assert found["conversions"]["files"] == "events-{date}.csv.gz"
     assert found["users"]["derive_from"] == ["conversions", "activity"]
     assert "time_zone" not in found, "these times carry their offset"
+
+
+def test_events_that_no_table_would_read_are_named(tmp_path: Path) -> None:
+    names = ["Page Viewed", "Ad Impression", "Ad Clicked", "Order Completed", "Order Cancelled"]
+    names += ["Wishlist Add", "Scroll"]
+    rows = [f"e{i};{names[i % 7]};u{i % 9};17723232{i:02d}" for i in range(90)]
+    (tmp_path / "hits.csv").write_text("\n".join(["eventId;eventName;visitorId;serverTime", *rows]))
+    text = draft(tmp_path)
+    only = {table: values["only"]["eventName"] for table, values in parsed(text).items() if table in KINDS}
+    assert only == {
+        "activity": ["Page Viewed", "Wishlist Add"],
+        "impressions": ["Ad Impression"],
+        "clicks": ["Ad Clicked"],
+        "conversions": ["Order Completed"],
+    }
+    assert text.count("in none: Order Cancelled, Scroll") == 4
+
+
+def test_what_a_conversion_is_credited_to_is_no_event(tmp_path: Path) -> None:
+    rows = [
+        f"o{i},u{i % 9},b{i % 5},2026-03-01T10:00:{i % 60:02d}Z,{('click', 'view', 'none')[i % 3]}" for i in range(90)
+    ]
+    (tmp_path / "orders.csv").write_text("\n".join(["order_id,user_id,brand,ordered_at,attribution", *rows]))
+    found = parsed(draft(tmp_path))
+    assert "only" not in found["conversions"] and found["conversions"]["columns"]["attribution"] == "attribution"
 
 
 def test_day_and_month_that_could_be_exchanged_are_left_to_a_person(tmp_path: Path) -> None:

@@ -112,6 +112,15 @@ def test_times_that_cannot_be_read_go_to_quarantine_as_they_came(tmp_path: Path)
     assert sorted(map(str, bad["event_time"].to_pylist())) == sorted(map(str, given[1:])), "the skipped hour among them"
 
 
+def test_an_event_without_a_time_is_not_lost_in_a_file_that_is_read_by_its_statistics(tmp_path: Path) -> None:
+    """It is filed under the first day, where nothing is skipped; on other days it is nobody's."""
+    noon = int(datetime(2026, 3, 30, 12, tzinfo=UTC).timestamp())
+    write(tmp_path, at=pa.array([noon, None], pa.int64()))
+    source = ParquetLogs(tmp_path, mapping({"column": "at", "unit": "s"}, None, first_day=DAY))
+    rows = {day: source.read("conversions", Window(day, day)) for day in (DAY, DAY + timedelta(days=1))}
+    assert [r["conversion_id"].to_pylist() for r in rows.values()] == [["c1"], ["c0"]]
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_absurd_numbers_are_no_times(unit: str, tmp_path: Path) -> None:
     write(tmp_path, at=[2**62, -(2**62)])
@@ -217,6 +226,17 @@ def test_the_newest_state_from_before_the_first_day_counts(tmp_path: Path) -> No
     assert [tuple(row.values()) for row in found] == [
         ("u0", "newer", False, DAY), ("u1", "x", True, DAY), ("u0", "later", True, DAY + timedelta(days=1)),
     ]  # fmt: skip
+
+
+def test_two_newest_states_are_for_the_rules_to_judge(tmp_path: Path) -> None:
+    """Nobody can say which of them is right: one is used, the other set aside with its reason, not dropped."""
+    write(tmp_path, at=[f"{DAY}T10:00:00Z"])
+    since = [date(2025, 1, 1)] * 2
+    brands = {"advertiser_id": ["a0", "a0"], "name": ["Vela", "Vela Ltd"], "vertical": ["x", "x"], "active_from": since}
+    pq.write_table(pa.table(brands), tmp_path / "b.parquet")
+    table = {"files": "b.parquet", "filed_by": "active_from"}
+    report = judged(tmp_path, mapping("at", None, advertisers=table, first_day=DAY)).tables["advertisers"]
+    assert (report.rows, report.reasons) == (1, {"advertiser_id: conflicts with another row": 1})
 
 
 def test_a_register_without_a_row_in_the_window_is_empty(tmp_path: Path) -> None:
