@@ -6,6 +6,7 @@ One step makes all seven tables, since keys reach across them. Checks: `assets/r
 import time
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from ml.timeline import Window
 from orchestration import ingested
 from orchestration.partitions import daily
 from orchestration.resources import WorkspaceResource
+from orchestration.stage import REDO_TAG, RESUME_TAG
 from orchestration.terminal import display
 
 
@@ -34,20 +36,26 @@ from orchestration.terminal import display
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def raw_logs(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
-    """Ingest the days of this run."""
+    """Ingest the days of this run; one that resumes takes over what is in the lake as delivered."""
     from ml.sources.ingest import TableReport, ingest
 
-    started, space, show = time.monotonic(), workspace.open(), display()
+    started, space, show, tags = time.monotonic(), workspace.open(), display(), context.run.tags
     keys = context.partition_keys
     window = Window(date.fromisoformat(keys[0]), date.fromisoformat(keys[-1]))
     show.stage("raw_logs")
-    quarantine, sparse = space.root / "quarantine", space.settings.sparse
-    report = ingest(space.source, window, space.lake, quarantine, sparse=sparse, progress=show.progress)
+    resumes = RESUME_TAG in tags and "raw_logs" not in tags.get(REDO_TAG, "").split(",")
+    facts: dict[str, Any] | None = ingested.counts(space, window) if resumes else None
+    if facts is None:
+        quarantine, sparse = space.place / "quarantine", space.settings.sparse
+        report = ingest(space.source, window, space.lake, quarantine, sparse=sparse, progress=show.progress)
+        seconds = round(time.monotonic() - started, 2)
+        ingested.update(space, window, report, seconds=seconds, run_id=context.run.run_id)
+        tables = {name: report.tables.get(name, TableReport()) for name in TABLES}  # one that is lacking is empty
+        facts = {n: {"rows": t.rows, "quarantined": t.quarantined, "reasons": t.reasons} for n, t in tables.items()}
+        show.done("raw_logs", sum(table.rows for table in tables.values()), seconds)
+    else:
+        show.skipped("raw_logs")
     seconds = round(time.monotonic() - started, 2)
-    ingested.update(space, window, report, seconds=seconds, run_id=context.run.run_id)
+    common = {"as_of": str(window.last), "seconds": seconds, "input_fingerprint": space.source.fingerprint()}
     for name in TABLES:
-        table = report.tables.get(name, TableReport())  # a table that the source lacks is empty, never invented
-        facts = {"rows": table.rows, "quarantined": table.quarantined, "reasons": table.reasons}
-        common = {"as_of": str(window.last), "seconds": seconds, "input_fingerprint": space.source.fingerprint()}
-        yield dg.MaterializeResult(asset_key=name, metadata={**facts, **common, "model_version": "none"})
-    show.done("raw_logs", sum(table.rows for table in report.tables.values()), seconds)
+        yield dg.MaterializeResult(asset_key=name, metadata={**facts[name], **common, "model_version": "none"})

@@ -25,7 +25,7 @@ def report(
     mlflow.attach(run["run_id"], work / "report.html", work / "report.json")
     metadata = {
         "mlflow_run": dg.MetadataValue.url(run["url"]),
-        "report": dg.MetadataValue.path(str(stage.target / "report.html")),
+        "report": dg.MetadataValue.path(str(stage.directory / "report.html")),
         "verdicts": dg.MetadataValue.md("\n".join(f"* {line}" for line in verdicts(results))),
     }
     return stage.publish(work, rows=results["counts"]["test_users"], metadata=metadata)

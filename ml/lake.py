@@ -53,7 +53,7 @@ class Lake:
 
     def days(self, table: str) -> list[date]:
         """Days that hold a partition of `table`, oldest first."""
-        return self._partitions(table).get(table, [])
+        return self.partitions(table).get(table, [])
 
     def write_day(self, table: str, day: date, rows: pa.Table) -> Path | UPath:
         """Replace one partition atomically; `rows` are already typed and sorted (see `ml.sources.ingest`)."""
@@ -71,10 +71,10 @@ class Lake:
         return path
 
     def remove_day(self, table: str, day: date) -> None:
-        """Remove one partition, if there is one."""
+        """Remove one partition that is there."""
         path = self.path(table, day)
         with storage_errors(path):
-            path.unlink(missing_ok=True)
+            path.unlink()
 
     def connect(self, as_of: date | None = None, *, memory_limit: str = "2GB") -> duckdb.DuckDBPyConnection:
         """An in-memory DuckDB with one view per contract table (registers: newest row per key).
@@ -85,7 +85,7 @@ class Lake:
         """
         con = duckdb.connect(config={"memory_limit": memory_limit, "preserve_insertion_order": True})
         con = self.attach(con)
-        present = self._partitions()
+        present = self.partitions()
         for table in TABLES.values():
             con.execute(f"CREATE VIEW {table.name} AS {self._select(table, present.get(table.name, []), as_of)}")
         return con
@@ -105,8 +105,8 @@ class Lake:
             files = str([str(self.path(table, day)) for day in days])
         return f"read_parquet({files}, hive_partitioning=true)"
 
-    def _partitions(self, table: str | None = None) -> dict[str, list[date]]:
-        """Days by table, oldest first: of one table, or of all by one listing."""
+    def partitions(self, table: str | None = None) -> dict[str, list[date]]:
+        """Days that hold a partition, by table, oldest first: of one table, or of all by one listing."""
         if isinstance(self.root, Path):
             pattern = f"{table or '*'}/date=*/part-0.parquet"
             found = [path.relative_to(self.root).as_posix() for path in self.root.glob(pattern)]

@@ -11,7 +11,7 @@ answers into one BadInput. It does not know what the files hold.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,27 @@ def put(content: bytes | Path, to: UPath) -> None:
     sync(fs.loop, write, *given, timeout=waits + size / SLOWEST)
 
 
+def content(of: UPath) -> bytes:
+    """The bytes of one object, by one request (`read_bytes` asks for the size first).
+
+    Raises:
+        FileNotFoundError: there is no such object, or no such bucket.
+    """
+    found: bytes = unbroken(of.fs.cat_file, of.path, max_concurrency=1)
+    return found
+
+
+def unbroken(read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call `read` again where an answer breaks off in the middle: botocore tries again only until it begins."""
+    for _ in range(S3_CONFIG["retries"]["total_max_attempts"] - 1):
+        try:
+            return read(*arguments, **options)
+        except Exception as error:
+            if not _broke_off(error):
+                raise
+    return read(*arguments, **options)
+
+
 def must_answer(where: UPath) -> None:
     """Ask S3 for one key under a place, so that a wrong key or bucket shows before any work is done.
 
@@ -101,6 +122,15 @@ def storage_errors(where: str | Path | UPath) -> Iterator[None]:
         raise BadInput(what, where=str(where), remedy=remedy) from error
 
 
+def _broke_off(error: Exception) -> bool:
+    return type(error).__name__ in (
+        "ClientPayloadError",
+        "IncompleteRead",
+        "IncompleteReadError",
+        "ResponseParserError",
+    )
+
+
 def _said(error: Exception) -> tuple[str, str] | None:
     """What went wrong on S3 and what to do, or None for an error that is not the storage's."""
     if isinstance(error, FileNotFoundError):
@@ -117,8 +147,8 @@ def _said(error: Exception) -> tuple[str, str] | None:
         )
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         return "the S3 server did not answer in time", AGAIN
-    if isinstance(error, ConnectionError) or "Connection" in type(error).__name__:
-        return "no connection to the S3 server", AGAIN
+    if isinstance(error, ConnectionError) or "Connection" in type(error).__name__ or _broke_off(error):
+        return "no connection to the S3 server, or it broke off", AGAIN
     if isinstance(error, OSError) and error.errno in (errno.EREMOTEIO, errno.EBUSY, errno.EIO):
         return f"the S3 server failed, and again at every try ({error.strerror})", AGAIN
     return None

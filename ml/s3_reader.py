@@ -18,7 +18,7 @@ import duckdb
 from s3fs import S3FileSystem
 
 from ml.errors import BadInput
-from ml.places import S3_CONFIG, storage_errors
+from ml.places import S3_CONFIG, storage_errors, unbroken
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -37,7 +37,7 @@ class Reader(S3FileSystem):  # type: ignore[misc]
         if mode != "rb":
             raise NotImplementedError("this file system only reads; see ml.places.put")
         file = self._guarded(f"s3://{path}", partial(super()._open, path, mode, **options))
-        file.cache.fetcher = partial(self._guarded, f"s3://{path}", file.cache.fetcher)
+        file.cache.fetcher = partial(self._guarded, f"s3://{path}", partial(unbroken, file.cache.fetcher))
         return file
 
     def _guarded(self, url: str, action: Callable[..., Any], *arguments: Any) -> Any:

@@ -8,20 +8,23 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 
 from ml.artifacts import fingerprint_of
-from orchestration import ingested
+from orchestration import ingested, plan
 from orchestration.stage import Stage
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 
 class PublishedData(Dataset):  # type: ignore[misc]
     """What a model learned from or was judged on; the data itself stays where it is."""
 
-    def __init__(self, place: Path, name: str, digest: str, *, rows: int, as_of: str) -> None:
+    def __init__(self, place: Path | UPath, name: str, digest: str, *, rows: int, as_of: str) -> None:
         self.facts = {"num_rows": rows, "as_of": as_of, "fingerprint": digest}
         super().__init__(resolve_dataset_source(str(place)), name=name, digest=digest)
 
@@ -42,9 +45,9 @@ class PublishedData(Dataset):  # type: ignore[misc]
 
 def table(stage: Stage, asset: str) -> PublishedData:
     """A published upstream asset, as the stage's day sees it."""
-    directory = stage.input(asset)
-    manifest = stage.workspace.manifest(directory)
-    return PublishedData(directory, asset, manifest["fingerprint"], rows=manifest["rows"], as_of=manifest["as_of"])
+    place = plan.target(stage.workspace, asset, stage.day)
+    manifest = stage.workspace.manifest(place)
+    return PublishedData(place, asset, manifest["fingerprint"], rows=manifest["rows"], as_of=manifest["as_of"])
 
 
 def raw_logs(stage: Stage, last: date) -> PublishedData:

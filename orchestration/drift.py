@@ -29,8 +29,8 @@ def reports(workspace: Workspace, most: int = 60) -> list[DayReport]:
     """The newest drift reports, oldest first; those on bins of other settings do not count."""
     recipe = plan.recipe(workspace, "drift_reference")
     found = []
-    for path in sorted((workspace.root / "tables" / "drift_report").glob("[0-9]*/report.json"))[-most:]:
-        report = json.loads(path.read_text())
+    for directory in workspace.tables("drift_report")[-most:]:
+        report = json.loads((workspace.fetch(directory) / "report.json").read_text())
         if report["reference_version"].endswith(f"-{recipe}"):
             found.append(DayReport.from_json(report))
     return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ml.artifacts import read_manifest
 from ml.explain.explanation import Explanation, Version
 from ml.explain.published import Published
 from orchestration import ingested, plan
@@ -14,6 +16,9 @@ from orchestration.last_run import settings_of_last_run, there
 from orchestration.mlflow_records import RegisteredVersion, registered_versions
 from orchestration.waiting import waiting
 from orchestration.workspace import Workspace, day_to_look_at
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 SHOWN = (
     "user_contexts",
@@ -45,7 +50,7 @@ def explain_command(user_id: str, *, everything: bool, as_json: bool) -> None:
     if as_json:
         print(found.model_dump_json(indent=2))
         return
-    page = workspace.table("report", day) / page_name(user_id)
+    page = workspace.beside(workspace.table("report", day)) / page_name(user_id)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(render(found), encoding="utf-8")
     show(found, console, everything=everything)
@@ -92,7 +97,8 @@ def explanation_of(workspace: Workspace, day: date, user_id: str) -> Explanation
 def published(workspace: Workspace, day: date) -> Published:
     """Directories of the day's results that are there."""
     names = ("user_contexts", "advertiser_predictions", "control_predictions", "candidate_sets", "ranker")
-    return Published(*(_directory(workspace, name, day) for name in names))
+    there = {name: workspace.local(name, day) for name in names if _place(workspace, name, day)}
+    return Published(*map(there.get, names))
 
 
 def versions_of(workspace: Workspace, day: date) -> list[Version]:
@@ -110,21 +116,21 @@ def versions_of(workspace: Workspace, day: date) -> list[Version]:
         )
     ]
     for name in SHOWN:
-        if directory := _directory(workspace, name, day):
-            found.append(_version(workspace, name, directory, day, tracked))
+        if place := _place(workspace, name, day):
+            found.append(_version(workspace, name, place, day, tracked))
     return found
 
 
 def _version(
-    workspace: Workspace, name: str, directory: Path, day: date, tracked: dict[tuple[str, str], RegisteredVersion]
+    workspace: Workspace, name: str, place: Path | UPath, day: date, tracked: dict[tuple[str, str], RegisteredVersion]
 ) -> Version:
-    manifest = workspace.manifest(directory)
-    known = tracked.get((name, directory.name))
+    manifest = workspace.manifest(place)
+    known = tracked.get((name, place.name))
     return Version(
         what=name,
-        version=directory.name,
+        version=place.name,
         fingerprint=manifest["fingerprint"],
-        made_by=manifest["model_version"] if manifest["model_version"] != directory.name else None,
+        made_by=manifest["model_version"] if manifest["model_version"] != place.name else None,
         rows=manifest["rows"],
         dagster_run=manifest["dagster_run_id"],
         mlflow_run=known.run_id if known else None,
@@ -133,6 +139,7 @@ def _version(
     )
 
 
-def _directory(workspace: Workspace, asset: str, day: date) -> Path | None:
-    directory = plan.target(workspace, asset, day)
-    return directory if (directory / "manifest.json").exists() else None
+def _place(workspace: Workspace, asset: str, day: date) -> Path | UPath | None:
+    """Where the day's result of an asset is published, if it is."""
+    place = plan.target(workspace, asset, day)
+    return place if read_manifest(place) else None

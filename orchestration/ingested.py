@@ -5,12 +5,12 @@ The checks of the raw tables read it, and a resumed run tells from it which days
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from ml.artifacts import write_json
+from ml.sources.contract import TABLES
 from ml.sources.ingest import IngestReport
 from ml.timeline import Window
 from orchestration.workspace import Workspace
@@ -18,9 +18,8 @@ from orchestration.workspace import Workspace
 
 def read(workspace: Workspace) -> dict[str, Any]:
     """{"days": {day: fingerprint of its delivery}, "tables": {table: {day: {"rows", "quarantined"}}}, ...}."""
-    path = workspace.root / "lake" / "ingested.json"
     empty: dict[str, Any] = {"days": {}, "tables": {}, "examples": {}, "seconds": 0.0, "dagster_run_id": ""}
-    return empty | json.loads(path.read_text()) if path.exists() else empty
+    return empty | workspace.ingested()
 
 
 def update(workspace: Workspace, window: Window, report: IngestReport, *, seconds: float, run_id: str) -> None:
@@ -36,7 +35,20 @@ def update(workspace: Workspace, window: Window, report: IngestReport, *, second
                 "quarantined": table.quarantined_by_day.get(day, 0),
             }
         record["examples"][name] = table.examples
-    write_json(workspace.root / "lake" / "ingested.json", record)
+    write_json(workspace.lake.root / "ingested.json", record)
+
+
+def counts(workspace: Workspace, window: Window) -> dict[str, dict[str, int]] | None:
+    """Rows and quarantined rows of every table in these days; None unless all are in the lake as delivered now."""
+    record = read(workspace)
+    if any(record["days"].get(day.isoformat()) != workspace.source.fingerprint(day) for day in window.days):
+        return None
+    found: dict[str, dict[str, int]] = {}
+    for name in TABLES:
+        days = record["tables"].get(name, {})
+        mine = [days[day.isoformat()] for day in window.days if day.isoformat() in days]
+        found[name] = {column: sum(day[column] for day in mine) for column in ("rows", "quarantined")}
+    return found
 
 
 def volumes(workspace: Workspace, table: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ def remember(settings: Settings) -> None:
     named = {name: getattr(settings, name) for name in ("profile", "source")}
     named |= {"data": settings.data_place} if settings.data else {}
     named |= {"mapping": str(settings.mapping.absolute())} if settings.mapping else {}
+    named |= {"lake": settings.lake} if settings.lake else {}
     write_json(settings.out.absolute() / "last-run.json", named)
 
 
@@ -43,5 +44,5 @@ def _take_over() -> None:
     # Another source than the last run's has other logs.
     same_source = os.environ.get("ADPRIOR_SOURCE", named["source"]) == named["source"]
     for name, value in named.items():
-        if same_source or name == "profile":
+        if same_source or name in ("profile", "lake"):
             os.environ.setdefault(f"ADPRIOR_{name.upper()}", value)

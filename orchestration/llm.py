@@ -53,7 +53,7 @@ def earlier_states(stage: Stage) -> Path | None:
     for directory in reversed(stage.workspace.tables(stage.asset)):
         manifest = stage.workspace.manifest(directory)
         if directory.name <= stage.day.isoformat() and manifest.get("same_model") == mine:
-            return directory
+            return stage.workspace.fetch(directory)
     return None
 
 

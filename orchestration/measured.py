@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -41,8 +40,8 @@ def measured_runs(workspace: Workspace) -> list[MeasuredRun]:
 
 def _newest(workspace: Workspace, asset: str) -> dict[str, Any] | None:
     """Manifest of the newest published result of an asset."""
-    parent: Path = workspace.root / ("models" if NODES[asset].kind == "model" else "tables") / asset
-    found = [manifest for path in parent.glob("[0-9]*") if (manifest := read_manifest(path))]
+    places = workspace.models(asset) if NODES[asset].kind == "model" else workspace.tables(asset)
+    found = [manifest for place in places if (manifest := read_manifest(place))]
     return max(found, key=lambda manifest: str(manifest["as_of"]), default=None)
 
 
@@ -69,7 +68,7 @@ def _units(asset: str, stages: dict[str, dict[str, Any]]) -> float | None:
 def reference_entry(workspace: Workspace) -> dict[str, Any]:
     """The newest run as rates.yaml wants it, with the ingest and what lies between the stages."""
     run = measured_runs(workspace)[0]
-    report = json.loads((workspace.table("report", _day_of(workspace)) / "report.json").read_text())
+    report = json.loads((workspace.local("report", _day_of(workspace)) / "report.json").read_text())
     stages = {name: {"units": round(run.units[name]), "seconds": run.seconds[name]} for name in run.units}
     raw = report["stages"]["raw_logs"]
     stages["raw_logs"] = {"units": raw["rows"], "seconds": raw["seconds"]}

@@ -6,16 +6,36 @@ result's fingerprint names the day, its upstream results and the versions of the
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from datetime import date
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from ml.artifacts import fingerprint_of, read_manifest
 from ml.errors import BadInput
 from ml.timeline import Timeline, Window
 from orchestration.graph import NODES, RAW_TABLES
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def _by_one_look(
+    question: Callable[Concatenate[Workspace, Given], Answer],
+) -> Callable[Concatenate[Workspace, Given], Answer]:
+    """These questions ask each other; together they look once at what is published."""
+
+    @wraps(question)
+    def asked(workspace: Workspace, *arguments: Given.args, **options: Given.kwargs) -> Answer:
+        with workspace.one_look():
+            return question(workspace, *arguments, **options)
+
+    return asked
 
 
 def recipe(workspace: Workspace, asset: str) -> str:
@@ -27,6 +47,7 @@ def recipe(workspace: Workspace, asset: str) -> str:
     ]
 
 
+@_by_one_look
 def model_version(workspace: Workspace, asset: str, day: date) -> str:
     """Version of a model asset that `day` uses: an existing one, or the one that would be trained.
 
@@ -52,6 +73,7 @@ def trained_on(version: str) -> date:
     return date.fromisoformat(version[:10])
 
 
+@_by_one_look
 def fingerprint(workspace: Workspace, asset: str, day: date) -> str:
     """Fingerprint of an asset's result for `day`.
 
@@ -69,13 +91,15 @@ def fingerprint(workspace: Workspace, asset: str, day: date) -> str:
     return fingerprint_of([asset, node.code_version, day, sections, _origin(workspace), raw, below])
 
 
-def target(workspace: Workspace, asset: str, day: date) -> Path:
-    """Directory that holds, or will hold, an asset's result for `day`."""
+@_by_one_look
+def target(workspace: Workspace, asset: str, day: date) -> Path | UPath:
+    """Directory that holds, or will hold, an asset's result for `day`; see `Workspace.local` for a local copy."""
     if NODES[asset].kind == "model":
-        return workspace.root / "models" / asset / model_version(workspace, asset, day)
+        return workspace.target("models", asset, model_version(workspace, asset, day))
     return workspace.table(asset, day)
 
 
+@_by_one_look
 def published(workspace: Workspace, asset: str, day: date) -> dict[str, Any] | None:
     """Manifest of the asset's result for `day`, if it is there and up to date."""
     manifest = read_manifest(target(workspace, asset, day))
@@ -84,8 +108,7 @@ def published(workspace: Workspace, asset: str, day: date) -> dict[str, Any] | N
 
 def ingested(workspace: Workspace) -> dict[str, str]:
     """Fingerprint of the raw logs in the lake, by day (see assets/raw_logs.py)."""
-    path = workspace.root / "lake" / "ingested.json"
-    days: dict[str, str] = json.loads(path.read_text())["days"] if path.exists() else {}
+    days: dict[str, str] = workspace.ingested().get("days", {})
     return days
 
 
@@ -98,7 +121,7 @@ def require_logs(workspace: Workspace, asset: str, day: date) -> None:
     if not any(up in RAW_TABLES for up in NODES[asset].upstream):
         return
     have = {date.fromisoformat(filed) for filed in ingested(workspace)}
-    where, first = f"lake of {workspace.root}, for {asset} of {day}", min(have, default=day)
+    where, first = f"lake of {workspace.place}, for {asset} of {day}", min(have, default=day)
     if missing := [d for d in Window(first, day).days if d not in have]:
         raise BadInput(
             f"no raw logs of {len(missing)} days up to {day}; the first one is {missing[0]}",

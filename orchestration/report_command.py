@@ -25,7 +25,7 @@ def report_command(*, open_page: bool, as_json: bool) -> None:
         BadInput: there is none, or no browser to open it in.
     """
     workspace = Workspace(settings_of_last_run())
-    directory = workspace.table("report", day_to_look_at(workspace, "report"))
+    directory = workspace.local("report", day_to_look_at(workspace, "report"))
     if as_json:
         print((directory / "report.json").read_text(), end="")
     else:
@@ -37,7 +37,7 @@ def report_command(*, open_page: bool, as_json: bool) -> None:
 def list_command(*, as_json: bool) -> None:
     """List every report of the workspace, newest first."""
     workspace = Workspace(settings_of_last_run())
-    found = [_line(workspace.table("report", day)) for day in reversed(workspace.days("report"))]
+    found = [_line(workspace.local("report", day)) for day in reversed(workspace.days("report"))]
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -48,9 +48,8 @@ def list_command(*, as_json: bool) -> None:
         table.add_row(*(str(line[key]) for key in ("as_of", "created", "test_users", "git_commit", "test_closes")))
     console = Console()
     console.print(f"Reports of {workspace.root.name}, the newest first:", table)
-    console.print(
-        f"Pages: {workspace.table('report', workspace.days('report')[-1]).parent}/<day>/report.html", soft_wrap=True
-    )
+    pages = workspace.local("report", workspace.days("report")[-1]).parent
+    console.print(f"Pages: {pages}/<day>/report.html", soft_wrap=True)
 
 
 def print_results(console: Console, directory: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ml.artifacts import read_manifest
 from ml.errors import AdpriorError
 from orchestration.dagster_home import use_dagster_home
 from orchestration.last_run import remember, there
@@ -39,9 +40,8 @@ def run_command() -> None:
         from orchestration.runner import run_everything
 
         day = run_everything(workspace, defs, instance)
-    report = workspace.table("report", day)
-    if (report / "report.json").exists():
-        print_results(console, report)
+    if read_manifest(workspace.table("report", day)):
+        print_results(console, workspace.local("report", day))
     else:
         console.print(f"\nThe outcomes of {day} are not all known yet: predictions and candidates are made, no report.")
     ui = f"make ui{there(workspace.settings)}"
@@ -69,8 +69,9 @@ def session(what: str) -> Iterator[tuple[Workspace, dg.DagsterInstance, Console]
         use_dagster_home(workspace.root)
         remember(settings)
         about = f"profile {settings.profile}, source {settings.source}"
-        console.print(f"[bold]Adprior[/bold]  {about}, into {workspace.root}", soft_wrap=True)
+        console.print(f"[bold]Adprior[/bold]  {about}, into {workspace.place}", soft_wrap=True)
         shown.stage("starting")
+        workspace.must_answer()
 
         import dagster as dg
 

@@ -59,8 +59,10 @@ def ingest_unfinished(
     todo = [day for day in days.days if done.get(day.isoformat()) != workspace.source.fingerprint(day)]
     if not todo and checks_passed(instance, definitions, RAW_TABLES):
         return display().skipped("raw_logs")
+    refused = not todo and any(_refused(instance, definitions, name, None) for name in RAW_TABLES)
     todo = todo or days.days
     tags = {
+        REDO_TAG: "raw_logs" if refused else "",
         "dagster/asset_partition_range_start": todo[0].isoformat(),
         "dagster/asset_partition_range_end": todo[-1].isoformat(),
     }
@@ -122,7 +124,11 @@ def checks_passed(
 
 def check_failed(instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str, day: date) -> bool:
     """Did a blocking check of the asset fail? Then its result is not taken over but made again."""
-    records = _blocking_checks(instance, definitions, asset, day if NODES[asset].kind == "daily" else None)
+    return _refused(instance, definitions, asset, day if NODES[asset].kind == "daily" else None)
+
+
+def _refused(instance: dg.DagsterInstance, definitions: dg.Definitions, asset: str, day: date | None) -> bool:
+    records = _blocking_checks(instance, definitions, asset, day)
     return any(record is not None and record.status == Status.FAILED for record in records)
 
 

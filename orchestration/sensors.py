@@ -149,5 +149,5 @@ def _links(space: Workspace, alert: Alert) -> dict[str, str]:
     if alert.kind == "stopped":
         tables = dict.fromkeys(key.split(" of ")[1] for key in alert.keys)
         return {f"checks of {table} in Dagster": f"{address}/{table}?view=checks" for table in tables}
-    report = space.table("drift_report", alert.day) / "report.json"
+    report = space.local("drift_report", alert.day) / "report.json"
     return {"drift_report in Dagster": f"{address}/drift_report?partition={alert.day}", "report": str(report)}

@@ -11,6 +11,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -151,6 +152,9 @@ class Settings(BaseSettings):
     """Mapping file of the logs; null takes the one for the amazon14 layout (purchases), or the contract's layout."""
     out: Path = Path("var")
     """Directory for everything that is written."""
+    lake: str | None = None
+    """An s3:// prefix for the lake and everything published, under <lake>/<source>-<profile>; null keeps them under
+    `out`. Keys, region and endpoint come from the standard AWS places (AWS_* variables, ~/.aws, a role) alone."""
     seed: int = Field(7, ge=0)
     """The one seed."""
     as_of: date | None = None
@@ -200,9 +204,21 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _lake_is_a_prefix(self) -> Self:
+        """Not a validator of the field: its message would repeat a key that was put into the address."""
+        if self.lake is not None:
+            address = urlsplit(self.lake)
+            if "@" in self.lake or ":" in address.netloc or address.query or address.fragment:
+                raise ValueError("lake holds more than s3://bucket/prefix: keys belong into AWS_* variables or ~/.aws")
+            if address.scheme != "s3" or not address.netloc:
+                raise ValueError("lake is not an s3://bucket/prefix; leave it out to keep everything under `out`")
+            object.__setattr__(self, "lake", self.lake.rstrip("/"))
+        return self
+
     @property
     def workspace(self) -> Path:
-        """Directory of this source and profile: lake, tables, models, Dagster's storage."""
+        """Local directory of this source and profile: Dagster's storage, and without `lake` all that is published."""
         return self.out.absolute() / f"{self.source}-{self.profile}"
 
     @property

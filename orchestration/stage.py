@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -24,6 +24,9 @@ from orchestration.graph import NODES
 from orchestration.settings import Settings
 from orchestration.terminal import display
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 RESUME_TAG = "adprior/resume"
 """Runs with this tag take a stage that is already published and up to date as it is."""
@@ -50,13 +53,13 @@ class Stage:
         plan.require_logs(workspace, self.asset, self.day)
         display().stage(self.asset)
 
-    def _to_be_made(self) -> tuple[Path, str]:
-        """Directory and fingerprint of the result: a model is trained anew where it is asked for by name."""
+    def _to_be_made(self) -> tuple[Path | UPath, str]:
+        """Place and fingerprint of the result: a model is trained anew where it is asked for by name."""
         tags = self.context.run.tags
         asked_for = RETRAIN_TAG in tags or RESUME_TAG not in tags
         if NODES[self.asset].kind == "model" and asked_for:
             version = plan.new_version(self.workspace, self.asset, self.day)
-            return self.workspace.root / "models" / self.asset / version, version
+            return self.workspace.target("models", self.asset, version), version
         mark = plan.fingerprint(self.workspace, self.asset, self.day)
         return plan.target(self.workspace, self.asset, self.day), mark
 
@@ -70,10 +73,8 @@ class Stage:
         return self.workspace.timeline(self.day)
 
     def input(self, asset: str) -> Path:
-        """Published directory of an upstream asset, as this day sees it."""
-        directory = plan.target(self.workspace, asset, self.day)
-        self.workspace.manifest(directory)
-        return directory
+        """Local directory of an upstream asset's published result, as this day sees it."""
+        return self.workspace.local(asset, self.day)
 
     def timeline_of(self, model: str) -> Timeline:
         """The Timeline of the day on which the model that this day uses was trained."""
@@ -81,7 +82,12 @@ class Stage:
 
     def work(self) -> Path:
         """Directory to build the result in; a killed run with the same inputs finds it as it left it."""
-        return work_dir(self.target, self.fingerprint)
+        return work_dir(self.directory, self.fingerprint)
+
+    @property
+    def directory(self) -> Path:
+        """Local directory in which the published result will lie."""
+        return self.workspace.beside(self.target)
 
     @property
     def progress(self) -> Progress:
@@ -169,8 +175,8 @@ class Finished:
         display().checking(asset)
 
     def of(self, asset: str) -> Path:
-        """Published directory of an asset, as this day sees it."""
-        return plan.target(self.workspace, asset, self.day)
+        """Local directory of an asset's published result, as this day sees it."""
+        return self.workspace.local(asset, self.day)
 
     @property
     def timeline(self) -> Timeline:

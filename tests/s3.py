@@ -157,6 +157,12 @@ def hang_up(request: _Forward) -> bool:
     return True
 
 
+def truncated(request: _Forward) -> bool:
+    """Answer, and close the connection in the middle of the content."""
+    request.cut = True
+    return False
+
+
 def before(act: Callable[[], object]) -> Action:
     """Do something first (delete an object, say), then forward the request."""
 
@@ -209,6 +215,7 @@ class _Forward(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     proxy: Proxy
+    cut = False
 
     def _serve(self) -> None:
         body = self._body()
@@ -244,7 +251,9 @@ class _Forward(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             with suppress(ConnectionError):
-                self.wfile.write(body)
+                self.wfile.write(body[: len(body) // 2] if self.cut else body)
+        if self.cut:
+            self.cut, self.close_connection = False, True
 
     def log_message(self, *arguments: object) -> None:
         """Be quiet."""

@@ -110,6 +110,8 @@ def ingest(
     days = window.days
     with closing(duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(lake.spill)})) as con:
         rules = Rules(lake.attach(con), lake, window, backlog_day)
+        aside = Lake(quarantine)
+        stale = aside.partitions()
         for start in range(0, len(days), chunk_days):
             chunk = days[start : start + chunk_days]
             batches = {name: _read(source, name, Window(chunk[0], chunk[-1])) for name in names}
@@ -117,7 +119,7 @@ def ingest(
             for name, batch in batches.items():
                 verdict = rules.judge(TABLES[name], batch)
                 _count(report.tables[name], name, chunk, batch, verdict)
-                _write(name, chunk, verdict, lake, Lake(quarantine))
+                _write(name, chunk, verdict, lake, aside, stale.get(name, []))
             progress(start + len(chunk), len(days), "days")
     return report
 
@@ -168,12 +170,12 @@ def _empty_days(source: LogSource, batches: dict[str, pa.Table], chunk: list[dat
     return empty
 
 
-def _write(name: str, chunk: list[date], verdict: Verdict, lake: Lake, quarantine: Lake) -> None:
+def _write(name: str, chunk: list[date], verdict: Verdict, lake: Lake, quarantine: Lake, stale: list[date]) -> None:
     # The quarantine first: were this run killed in between, a bad row would be reported twice rather than never.
     for day, rows in _by_day(verdict.bad, chunk):
         if rows.num_rows:
             quarantine.write_day(name, day, rows)
-        else:
+        elif day in stale:
             quarantine.remove_day(name, day)
     for day, rows in _by_day(verdict.good, chunk):
         lake.write_day(name, day, rows.drop_columns(["_day"]))

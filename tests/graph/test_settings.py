@@ -148,3 +148,24 @@ def test_every_field_is_documented():
                 yield from undocumented(field.annotation, f"{path}{name}.")
 
     assert list(undocumented(Settings)) == []
+
+
+@pytest.mark.parametrize(
+    ("lake", "said"),
+    [
+        ("s3://AKIAKEY:topsecret@bucket/ads", "keys belong into AWS_"),
+        ("s3://AKIAKEY:top/topsecret@bucket/ads", "keys belong into AWS_"),
+        ("s3://bucket/ads?secret=topsecret", "keys belong into AWS_"),
+        ("/mnt/topsecret", "not an s3://bucket/prefix"),
+        ("s3://", "not an s3://bucket/prefix"),
+    ],
+)
+def test_a_lake_is_a_prefix_on_s3_without_keys(monkeypatch, lake, said):
+    monkeypatch.setenv("ADPRIOR_LAKE", lake)
+    with pytest.raises(BadInput, match=said) as raised:
+        load_settings()
+    assert "topsecret" not in str(raised.value)
+
+
+def test_a_lake_may_end_with_a_slash():
+    assert Settings(lake="s3://bucket/ads/").lake == Settings(lake="s3://bucket/ads").lake

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,24 @@ DAY = "2026-04-22"
 
 @dataclass
 class Pipeline:
-    """An OUT directory with a world-tiny workspace in it."""
+    """An OUT directory with a workspace of profile tiny in it, and settings of its runs (`ADPRIOR_...`, `AWS_...`)."""
 
     out: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
-        return self.out / "world-tiny"
+        return self.out / f"{self.settings.get('ADPRIOR_SOURCE', 'world')}-tiny"
+
+    @property
+    def published(self) -> Path:
+        """Local directory with tables/ and models/: copies, if the lake lies on S3."""
+        return self.root / "cache" if "ADPRIOR_LAKE" in self.settings else self.root
 
     def environment(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ADPRIOR_", "DAGSTER_", "MLFLOW_"))}
         here = {"ADPRIOR_PROFILE": "tiny", "ADPRIOR_OUT": str(self.out), "DAGSTER_HOME": str(self.root / "dagster")}
-        return {**clean, **here, "COLUMNS": "200"}
+        return {**clean, **here, "COLUMNS": "200", **self.settings}
 
     def command(self, *arguments: str) -> list[str]:
         return [
@@ -60,24 +66,25 @@ class Pipeline:
         )
 
     def table(self, asset: str, day: str = DAY) -> Path:
-        return self.root / "tables" / asset / day
+        return self.published / "tables" / asset / day
 
     def models(self, asset: str) -> list[Path]:
         return sorted(
-            path for path in (self.root / "models" / asset).glob("[0-9]*") if (path / "manifest.json").exists()
+            path for path in (self.published / "models" / asset).glob("[0-9]*") if (path / "manifest.json").exists()
         )
 
     def run_ids(self) -> dict[str, str]:
         """Dagster run that published each stage."""
-        manifests = [*self.root.glob("tables/*/*/manifest.json"), *self.root.glob("models/*/*/manifest.json")]
-        return {str(p.parent.relative_to(self.root)): json.loads(p.read_text())["dagster_run_id"] for p in manifests}
+        place = self.published
+        manifests = [*place.glob("tables/*/*/manifest.json"), *place.glob("models/*/*/manifest.json")]
+        return {str(p.parent.relative_to(place)): json.loads(p.read_text())["dagster_run_id"] for p in manifests}
 
     def report(self, day: str = DAY) -> dict[str, Any]:
         return json.loads((self.table("report", day) / "report.json").read_text())
 
     def copy(self, to: Path) -> Pipeline:
         shutil.copytree(self.out, to)
-        return Pipeline(to)
+        return Pipeline(to, self.settings)
 
 
 class Adprior:

@@ -132,7 +132,6 @@ def test_writing_a_day_replaces_it_and_leaves_nothing_else(new_lake: NewLake, ag
     assert lake.days("activity") == [LAST]
     assert len(keys_in(lake, None)["activity"]) == len(rows)
     lake.remove_day("activity", LAST)
-    lake.remove_day("activity", LAST)
     assert lake.days("activity") == []
 
 
@@ -208,3 +207,11 @@ def test_a_fault_that_goes_away_is_not_noticed(s3: S3Server, s3_proxy: Proxy):
 def test_a_mistake_in_sql_stays_what_it_is(s3: S3Server):
     with Lake(place(s3.bucket())).connect() as con, pytest.raises(duckdb.BinderException):
         con.execute("SELECT nothing FROM activity")
+
+
+def test_a_connection_cannot_write(s3: S3Server):
+    """DuckDB's COPY commits what it has when a query fails: a half file, visible."""
+    url = s3.bucket()
+    with Lake(place(url)).connect() as con, pytest.raises(duckdb.Error, match="only reads"):
+        con.execute(f"COPY (SELECT 1 AS x) TO '{url}/half.parquet' (FORMAT parquet)")
+    assert s3.keys(url) == []
