@@ -13,6 +13,7 @@ from ml.timeline import Timeline, Window
 from orchestration import plan
 from orchestration.jobs import BY_END_OF_DAY, MODELS, daily_job, evaluate_job, retrain_job, retrain_request
 from orchestration.settings import load_settings
+from orchestration.stage import REDO_TAG
 from orchestration.workspace import Workspace
 
 WHEN = load_settings().schedules
@@ -41,8 +42,7 @@ def daily_schedule(context: dg.ScheduleEvaluationContext) -> Requests:
     first = max(date.fromisoformat(min(have)), yesterday - timedelta(days=WHEN.catch_up_days))
     for day in Window(first, yesterday).days:
         if day == yesterday or day.isoformat() not in have:
-            key = f"{day} {tick:%Y-%m-%d %H:%M}"
-            yield dg.RunRequest(run_key=key, partition_key=day.isoformat(), asset_selection=_selection(space, day))
+            yield _run_of(space, context.instance, day, f"{day} {tick:%Y-%m-%d %H:%M}")
 
 
 @dg.schedule(
@@ -100,7 +100,16 @@ def _over(space: Workspace, yesterday: date) -> str | None:
     )
 
 
-def _selection(space: Workspace, day: date) -> list[dg.AssetKey]:
-    """The day's assets, and those models of which there is no version yet that the day can use."""
-    there = {name for name in MODELS if plan.published(space, name, day)}
-    return [dg.AssetKey(name) for name in BY_END_OF_DAY if name not in there]
+def _run_of(space: Workspace, instance: dg.DagsterInstance, day: date, run_key: str) -> dg.RunRequest:
+    """The day's assets, and those models of which there is no version that the day can use.
+
+    A version that a blocking check has refused is none: its model is trained again, on this day.
+    """
+    from orchestration.definitions import defs
+    from orchestration.runner import check_failed
+
+    refused = [name for name in MODELS if check_failed(instance, defs, name, day)]
+    there = {name for name in MODELS if name not in refused and plan.published(space, name, day)}
+    chosen = [dg.AssetKey(name) for name in BY_END_OF_DAY if name not in there]
+    tags = {REDO_TAG: ",".join(refused)} if refused else {}
+    return dg.RunRequest(run_key=run_key, partition_key=day.isoformat(), asset_selection=chosen, tags=tags)

@@ -150,4 +150,5 @@ def _links(space: Workspace, alert: Alert) -> dict[str, str]:
         tables = dict.fromkeys(key.split(" of ")[1] for key in alert.keys)
         return {f"checks of {table} in Dagster": f"{address}/{table}?view=checks" for table in tables}
     report = space.local("drift_report", alert.day) / "report.json"
-    return {"drift_report in Dagster": f"{address}/drift_report?partition={alert.day}", "report": str(report)}
+    query = f"view=partitions&partition={alert.day}"
+    return {"drift_report in Dagster": f"{address}/drift_report?{query}", "report": str(report)}

@@ -56,7 +56,8 @@ class Stage:
     def _to_be_made(self) -> tuple[Path | UPath, str]:
         """Place and fingerprint of the result: a model is trained anew where it is asked for by name."""
         tags = self.context.run.tags
-        asked_for = RETRAIN_TAG in tags or RESUME_TAG not in tags
+        again = self.asset in tags.get(REDO_TAG, "").split(",")
+        asked_for = RETRAIN_TAG in tags or RESUME_TAG not in tags or again
         if NODES[self.asset].kind == "model" and asked_for:
             version = plan.new_version(self.workspace, self.asset, self.day)
             return self.workspace.target("models", self.asset, version), version

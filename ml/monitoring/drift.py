@@ -137,7 +137,7 @@ def _distribution(
     else:
         found = compare(now, then, bins.dispersion)
         verdict = _graded(found.debiased, settings.psi_warn, settings.psi_alert, found.p_value, settings)
-        moved = _moved(labels, now, then)
+        moved = _moved(_named(con, labels) if feature.of_catalogue else labels, now, then)
     return Row(
         feature=feature.name,
         title=feature.title,
@@ -154,6 +154,12 @@ def _distribution(
         verdict=verdict,
         moved=moved,
     )
+
+
+def _named(con: duckdb.DuckDBPyConnection, advertisers: np.ndarray) -> np.ndarray:
+    """Names in place of ids, where the register knows them."""
+    names = dict(con.execute("SELECT advertiser_id, name FROM advertisers").fetchall())
+    return np.array([names.get(key, key) for key in advertisers], dtype=object)
 
 
 def _moved(labels: np.ndarray, now: np.ndarray, then: np.ndarray) -> tuple[dict[str, Any], ...]:

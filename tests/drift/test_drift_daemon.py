@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 FIRST, TRAINED, QUIET, UPSET = date(2026, 3, 1), 45, range(46, 67), 67
 INSTANCE = """
 telemetry: {enabled: false}
+nux: {enabled: false}
 concurrency: {runs: {max_concurrent_runs: 0}}
 sensors: {use_threads: false}
 """

@@ -112,7 +112,7 @@ def test_a_request_has_its_reason_day_and_features(house: House) -> None:
     (alert,) = house.alerts()
     assert alert["request"] == "Requested a retraining of all models for 2026-05-05."
     assert "category of searches and visits: PSI 0.60 (alerts from 0.2, n = 300)" in alert["lines"][0]
-    assert alert["links"]["drift_report in Dagster"].endswith("/assets/drift_report?partition=2026-05-05")
+    assert alert["links"]["drift_report in Dagster"].endswith("/drift_report?view=partitions&partition=2026-05-05")
     assert Path(alert["links"]["report"]).exists()
 
 

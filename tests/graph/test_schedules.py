@@ -15,7 +15,7 @@ from orchestration.definitions import defs
 from orchestration.graph import AFTER_CLOSE, NODES, RAW_TABLES
 from orchestration.jobs import MODELS
 from orchestration.settings import Settings, load_settings
-from orchestration.stage import DAY_TAG, RETRAIN_TAG
+from orchestration.stage import DAY_TAG, REDO_TAG, RETRAIN_TAG
 from orchestration.workspace import Workspace
 
 FIRST, YESTERDAY = date(2026, 3, 1), date(2026, 5, 6)
@@ -43,7 +43,9 @@ def make(space: Workspace, asset: str, day: date) -> None:
 
 
 def tick(schedule: dg.ScheduleDefinition, at: datetime = TICK) -> tuple[list[dg.RunRequest], str | None]:
-    context = dg.build_schedule_context(scheduled_execution_time=at, repository_def=defs.get_repository_def())
+    context = dg.build_schedule_context(
+        instance=dg.DagsterInstance.ephemeral(), scheduled_execution_time=at, repository_def=defs.get_repository_def()
+    )
     found = schedule.evaluate_tick(context)
     return list(found.run_requests), found.skip_message
 
@@ -62,6 +64,16 @@ def test_daily_trains_where_there_is_no_model(space):
     ingest(space, Window(FIRST, YESTERDAY - timedelta(days=1)))
     (request,), _ = tick(schedules.daily_schedule)
     assert {dg.AssetKey(name) for name in MODELS} <= set(request.asset_selection)
+
+
+def test_daily_trains_again_what_a_blocking_check_refused(space, monkeypatch):
+    ingest(space, Window(FIRST, YESTERDAY - timedelta(days=1)))
+    for name in MODELS:
+        make(space, name, date(2026, 4, 22))
+    monkeypatch.setattr("orchestration.runner.check_failed", lambda instance, defs, name, day: name == "advertiser_llm")
+    (request,), _ = tick(schedules.daily_schedule)
+    assert request.tags[REDO_TAG] == "advertiser_llm"
+    assert [name for name in MODELS if dg.AssetKey(name) in request.asset_selection] == ["advertiser_llm"]
 
 
 def test_daily_catches_up_with_late_days_oldest_first(space):

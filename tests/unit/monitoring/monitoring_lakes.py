@@ -55,7 +55,12 @@ def write(
     )
     names = sorted({name for week in weeks for name in week.advertisers})
     known = pd.DataFrame(
-        {"advertiser_id": names, "name": names, "vertical": "all", "active_from": FIRST - timedelta(days=90)}
+        {
+            "advertiser_id": names,
+            "name": [f"The {n}" for n in names],
+            "vertical": "all",
+            "active_from": FIRST - timedelta(days=90),
+        }
     )
     _put(lake, "users", FIRST, people)
     _put(lake, "advertisers", FIRST, register if register is not None else known)

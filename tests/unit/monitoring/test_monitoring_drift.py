@@ -69,6 +69,13 @@ def test_another_category_mix_alerts_and_says_what_moved(tmp_path: Path) -> None
     assert row(report, "conversion_advertiser").verdict == "ok"
 
 
+def test_advertisers_are_told_by_name(tmp_path: Path) -> None:
+    report, reference = shifted(tmp_path, Week(advertisers={"a1": 0.1, "a2": 0.3, "a3": 0.2, "a4": 0.4}))
+    found = row(report, "conversion_advertiser")
+    assert found.verdict == "alert" and {m["value"] for m in found.moved[:2]} == {"The a1", "The a4"}
+    assert "a1" in reference.features["conversion_advertiser"].labels, "bins are by id: a renamed one is the same"
+
+
 def test_other_values_alert_on_the_stored_edges(tmp_path: Path) -> None:
     report, reference = shifted(tmp_path, Week(value=35.0))
     assert row(report, "conversion_value").verdict == "alert"
