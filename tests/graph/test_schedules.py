@@ -43,10 +43,11 @@ def make(space: Workspace, asset: str, day: date) -> None:
 
 
 def tick(schedule: dg.ScheduleDefinition, at: datetime = TICK) -> tuple[list[dg.RunRequest], str | None]:
-    context = dg.build_schedule_context(
-        instance=dg.DagsterInstance.ephemeral(), scheduled_execution_time=at, repository_def=defs.get_repository_def()
-    )
-    found = schedule.evaluate_tick(context)
+    with dg.instance_for_test() as instance:
+        context = dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
+        )
+        found = schedule.evaluate_tick(context)
     return list(found.run_requests), found.skip_message
 
 
