@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from ml.artifacts import write_json
+from ml.artifacts import publish, work_dir, write_json
 from orchestration import plan
 from orchestration.definitions import defs
 from orchestration.resources import WorkspaceResource
@@ -51,9 +51,9 @@ class House:
             "reference_first": "2026-03-01", "reference_last": "2026-03-28", "rows": [row] if kind != "." else [],
             "reference_version": f"2026-04-15-{plan.recipe(self.space, 'drift_reference')}",
         }  # fmt: skip
-        path = self.space.table("drift_report", day) / "report.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, report)
+        target = self.space.table("drift_report", day)
+        write_json((work := work_dir(self.space.beside(target), str(day))) / "report.json", report)
+        publish(work, target, {"fingerprint": str(day)})
         made = dg.AssetMaterialization("drift_report", partition=str(day))
         self.instance.report_runless_asset_event(made)
 
