@@ -144,7 +144,7 @@ def test_silence_on_quiet_days_then_an_alert_and_one_request(site: tuple[Site, W
     house.make("drift_report", *quiet)
     with dg.DagsterInstance.from_config(str(house.home)) as instance:
         said = wait_for(lambda: looked_at(instance, quiet[-1]), log)
-        assert not any("drift" in reason.split(":")[1] for reason in said if ": " in reason)
+        assert not any("drift" in reason.split(":")[1] for reason in said if reason.startswith("2026-"))
         assert house.alerts() == [] and hook.messages == []
         assert instance.get_runs(filters=dg.RunsFilter(job_name="retrain")) == []
 
