@@ -102,6 +102,7 @@ class Adprior:
         return CliRunner().invoke(app, list(arguments), env=place)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests that share the tiny run go to one worker."""
     for item in items:
