@@ -3,18 +3,21 @@
     con = attach(duckdb.connect(), place("s3://bucket/lake"))
     con.execute("SELECT count(*) FROM read_parquet('s3://bucket/lake/clicks/*/part-0.parquet')").fetchall()
 
-One LIST when attached; then a small object costs one GET, and none again on the same connection. An object that
-was replaced or deleted since the listing is an error, not a mix of old and new. It reads only: see `ml.places.put`
-for writing. Imports s3fs, so import it inside functions.
+One LIST when attached; then a small object costs one GET, and none again in this process while it stays the same:
+the stages of a run each connect anew and read the same days. An object that was replaced or deleted since the listing
+is an error, not a mix of old and new. It reads only: see `ml.places.put` for writing. Imports s3fs, so import it
+inside functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
+from cachetools import LRUCache
 from s3fs import S3FileSystem
 
 from ml.errors import BadInput
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 BLOCK = 2 * 2**20
 """Bytes read ahead: a small object comes with one request, of a large one only the columns asked for."""
+KEPT: LRUCache[tuple[str, str], bytes] = LRUCache(128 * 2**20, getsizeof=len)
+"""Small objects read so far, by URL and ETag, up to 128 MB."""
+LOCK = Lock()
 
 
 class Reader(S3FileSystem):  # type: ignore[misc]
@@ -37,7 +43,9 @@ class Reader(S3FileSystem):  # type: ignore[misc]
         if mode != "rb":
             raise NotImplementedError("this file system only reads; see ml.places.put")
         file = self._guarded(f"s3://{path}", partial(super()._open, path, mode, **options))
-        file.cache.fetcher = partial(self._guarded, f"s3://{path}", partial(unbroken, file.cache.fetcher))
+        fetch = partial(self._guarded, f"s3://{path}", partial(unbroken, file.cache.fetcher))
+        small = file.size <= BLOCK
+        file.cache.fetcher = partial(_fetch_kept, (path, file.details["ETag"]), file.size, fetch) if small else fetch
         return file
 
     def _guarded(self, url: str, action: Callable[..., Any], *arguments: Any) -> Any:
@@ -47,6 +55,17 @@ class Reader(S3FileSystem):  # type: ignore[misc]
         except BadInput as fault:
             self.fault = fault
             raise
+
+
+def _fetch_kept(key: tuple[str, str], size: int, fetch: Callable[[int, int], bytes], start: int, end: int) -> bytes:
+    """A range of a small object, which is fetched whole, once."""
+    with LOCK:
+        whole = KEPT.get(key)
+    if whole is None:
+        whole = fetch(0, size)
+        with LOCK:
+            KEPT[key] = whole
+    return whole[start:end]
 
 
 class Guarded:

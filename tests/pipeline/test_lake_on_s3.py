@@ -112,7 +112,8 @@ def test_another_machine_takes_the_results_over(s3_run: Pipeline, tmp_path: Path
     done = other.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("not run again") == len(NODES) + 1
-    assert other.run_ids() == s3_run.run_ids() and figures(other) == figures(s3_run)
+    assert other.run_ids().items() <= s3_run.run_ids().items(), "what is fetched is what the first machine made"
+    assert figures(other) == figures(s3_run)
 
 
 def test_a_missing_bucket_is_one_error_before_anything_is_done(s3_server: S3Server, tmp_path: Path):

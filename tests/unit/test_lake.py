@@ -165,6 +165,28 @@ def test_a_connection_lists_twice_and_reads_each_object_once(s3: S3Server, s3_pr
             con.execute("SELECT kind, count(*) FROM activity GROUP BY kind").df()
     assert asked("GET", "/activity/") == partitions
     assert asked("HEAD", "") == 0 and asked("GET", "list-type") - lists == 2
+    with lake.connect() as con:
+        con.execute("SELECT max(event_time) FROM activity").fetchall()
+    assert asked("GET", "/activity/") == partitions, "the next connection has them still"
+
+
+def test_a_replaced_partition_is_read_anew(new_lake: NewLake):
+    lake, rows = new_lake(), activity()
+    for part in (rows, rows.slice(0, 1), rows):
+        lake.write_day("activity", LAST, part)
+        assert len(keys_in(lake, None)["activity"]) == len(part)
+
+
+def test_large_objects_are_read_by_range_and_not_kept(s3: S3Server, s3_proxy: Proxy, monkeypatch):
+    monkeypatch.setattr("ml.s3_reader.BLOCK", 2_000)
+    lake, rows = Lake(place(s3.bucket())), activity(20)
+    size = len(s3.get(str(lake.write_day("activity", LAST, rows))))
+    assert size > 4_000
+    for _ in range(2):
+        before = s3_proxy.asked("GET", "part-0")
+        with lake.connect() as con:
+            assert con.execute("SELECT count(DISTINCT kind) FROM activity").fetchall() == [(3,)]
+        assert s3_proxy.asked("GET", "part-0") > before
 
 
 @pytest.fixture
