@@ -1,5 +1,7 @@
 """The lake shows, as of a day, exactly what was known by its end; on a local disk and on S3 alike."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -151,6 +153,34 @@ def test_a_write_that_fails_leaves_the_old_partition(s3: S3Server, s3_proxy: Pro
         lake.write_day("activity", LAST, rows)
     assert s3.keys(url) == [f"activity/date={LAST}/part-0.parquet"]
     assert len(keys_in(lake, None)["activity"]) == 1
+
+
+KILLED = """
+import sys
+from datetime import date
+import pyarrow as pa
+from ml.lake import Lake
+from ml.places import place
+Lake(place(sys.argv[1])).write_day("activity", date.fromisoformat(sys.argv[2]), pa.table({"event_id": ["new"] * 9999}))
+"""
+
+
+def test_kill_9_in_the_middle_of_a_write_leaves_the_old_partition(s3: S3Server, s3_proxy: Proxy):
+    """The only request that writes is one PUT; the process dies while the server has read it and not answered."""
+    url, rows = s3.bucket(), activity()
+    Lake(place(url)).write_day("activity", LAST, rows)
+    assert [method for method, _ in s3_proxy.requests] == ["PUT"]
+    process: list[subprocess.Popen] = []
+
+    def killed(request: object) -> bool:
+        process[0].kill()
+        return True
+
+    s3_proxy.on("PUT", "part-0", killed)
+    process.append(subprocess.Popen([sys.executable, "-c", KILLED, url, str(LAST)]))
+    assert process[0].wait(60) < 0
+    assert [method for method, _ in s3_proxy.requests] == ["PUT", "PUT"]
+    assert len(keys_in(Lake(place(url)), None)["activity"]) == len(rows)
 
 
 def test_a_connection_lists_twice_and_reads_each_object_once(s3: S3Server, s3_proxy: Proxy):
