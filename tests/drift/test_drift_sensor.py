@@ -131,11 +131,16 @@ def test_a_retraining_by_schedule_starts_the_cooldown(house: House) -> None:
     assert "a training for 2026-05-04 was done or requested" in house.alerts()[0]["request"]
 
 
-def test_a_failed_run_may_be_requested_again_when_the_week_allows(house: House) -> None:
+def test_a_failed_run_is_requested_again_by_the_next_day_if_the_week_allows(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADPRIOR_DRIFT__MAX_RETRAINS_PER_WEEK", "2")
+    load_settings.cache_clear()
+    house.space = Workspace()
     live(house, "...aa")
     (run,) = house.instance.get_runs(filters=dg.RunsFilter(job_name="retrain"))
     house.instance.report_run_failed(run)
-    assert [r.tags[DAY_TAG] for r in live(house, "aaaaaaaa", start=5)] == ["2026-05-12"]
+    assert [r.tags[DAY_TAG] for r in live(house, "aaaaa", start=5)] == ["2026-05-06"]
 
 
 def test_faulty_data_alerts_and_never_retrains(house: House) -> None:

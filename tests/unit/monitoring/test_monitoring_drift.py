@@ -133,6 +133,21 @@ def test_advertisers_that_always_come_new_are_usual(tmp_path: Path) -> None:
     assert found.verdict == "ok" and found.moved[0]["now"] == pytest.approx(0.1, abs=0.03)
 
 
+def test_what_may_be_chance_is_not_alerted_however_large(tmp_path: Path) -> None:
+    """A dozen categories and hardly more than min_n events: the same numbers alert if chance is not asked."""
+    names = [f"c{i}" for i in range(12)]
+    usual, now = dict.fromkeys(names, 1 / 12), dict.fromkeys(names, 0.06) | {"c0": 0.205, "c1": 0.195}
+    weeks = [Week(categories=usual, events=175)] * REFERENCE_WEEKS + [Week(categories=now, events=175)]
+    lake = write(tmp_path, weeks)
+    reference = reference_of(lake)
+    by_chance, asked = (
+        row(measure_drift(lake, last_day(4), reference, {}, SETTINGS.model_copy(update=changed)), "activity_category")
+        for changed in ({"max_p": 1.0}, {})
+    )
+    assert by_chance.verdict == "alert" and by_chance.value > SETTINGS.psi_alert
+    assert asked.verdict == "ok" and asked.p_value is not None and asked.p_value > SETTINGS.max_p
+
+
 def test_few_events_are_not_judged(tmp_path: Path) -> None:
     report, _ = shifted(tmp_path, Week(categories={"shoes": 1.0}, events=70, conversions=70))
     assert row(report, "activity_category").verdict == "too_few"
