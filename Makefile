@@ -54,7 +54,7 @@ ui: install ## Dagster and MLflow pages on the state that `make run` left
 	@$(BIN)/adprior ui $(ARGS)
 
 test: install ## the test suite, as CI runs it
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2
 
 test-slow: install ## tests that take minutes or need the real base model
 	@$(BIN)/python -m pytest -m slow

@@ -51,8 +51,8 @@ def earlier_states(stage: Stage) -> Path | None:
         return None
     mine = same_model(stage)
     for directory in reversed(stage.workspace.tables(stage.asset)):
-        manifest = stage.workspace.manifest(directory)
-        if directory.name <= stage.day.isoformat() and manifest.get("same_model") == mine:
+        past = directory.name <= stage.day.isoformat()
+        if past and stage.workspace.manifest(directory).get("same_model") == mine:
             return stage.workspace.fetch(directory)
     return None
 

@@ -9,8 +9,10 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from ml.artifacts import read_manifest
 from ml.timeline import Timeline, Window
 from orchestration import plan
+from orchestration.graph import NODES
 from orchestration.jobs import BY_END_OF_DAY, MODELS, daily_job, evaluate_job, retrain_job, retrain_request
 from orchestration.settings import load_settings
 from orchestration.stage import REDO_TAG
@@ -80,9 +82,7 @@ def weekly_retraining(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | 
     if not have:
         return dg.SkipReason(f"{space.root} holds no logs yet")
     day = date.fromisoformat(max(have))
-    if all(
-        plan.published(space, name, day) and plan.model_version(space, name, day)[:10] == str(day) for name in MODELS
-    ):
+    if all(read_manifest(space.target("models", name, plan.new_version(space, name, day))) for name in MODELS):
         return dg.SkipReason(f"the models are of {day}, and there are no newer logs")
     return retrain_request(str(day), "weekly", run_key=f"weekly {context.scheduled_execution_time:%Y-%m-%d}")
 
@@ -103,13 +103,16 @@ def _over(space: Workspace, yesterday: date) -> str | None:
 def _run_of(space: Workspace, instance: dg.DagsterInstance, day: date, run_key: str) -> dg.RunRequest:
     """The day's assets, and those models of which there is no version that the day can use.
 
-    A version that a blocking check has refused is none: its model is trained again, on this day.
+    A version that a blocking check has refused is none: its model, and those built on it, are trained on this day.
     """
     from orchestration.definitions import defs
     from orchestration.runner import check_failed
 
     refused = [name for name in MODELS if check_failed(instance, defs, name, day)]
-    there = {name for name in MODELS if name not in refused and plan.published(space, name, day)}
-    chosen = [dg.AssetKey(name) for name in BY_END_OF_DAY if name not in there]
+    to_train: set[str] = set()
+    for name in MODELS:  # each behind those it is built on
+        if name in refused or to_train & {*NODES[name].upstream} or not plan.published(space, name, day):
+            to_train.add(name)
+    chosen = [dg.AssetKey(name) for name in BY_END_OF_DAY if name not in MODELS or name in to_train]
     tags = {REDO_TAG: ",".join(refused)} if refused else {}
     return dg.RunRequest(run_key=run_key, partition_key=day.isoformat(), asset_selection=chosen, tags=tags)

@@ -55,14 +55,17 @@ class Stage:
 
     def _to_be_made(self) -> tuple[Path | UPath, str]:
         """Place and fingerprint of the result: a model is trained anew where it is asked for by name."""
-        tags = self.context.run.tags
-        again = self.asset in tags.get(REDO_TAG, "").split(",")
-        asked_for = RETRAIN_TAG in tags or RESUME_TAG not in tags or again
-        if NODES[self.asset].kind == "model" and asked_for:
+        if NODES[self.asset].kind == "model" and (RETRAIN_TAG in self.context.run.tags or not self.resumes):
             version = plan.new_version(self.workspace, self.asset, self.day)
             return self.workspace.target("models", self.asset, version), version
         mark = plan.fingerprint(self.workspace, self.asset, self.day)
         return plan.target(self.workspace, self.asset, self.day), mark
+
+    @property
+    def resumes(self) -> bool:
+        """May an earlier run's result be taken as it is?"""
+        tags = self.context.run.tags
+        return RESUME_TAG in tags and self.asset not in tags.get(REDO_TAG, "").split(",")
 
     @property
     def settings(self) -> Settings:
@@ -79,7 +82,7 @@ class Stage:
 
     def timeline_of(self, model: str) -> Timeline:
         """The Timeline of the day on which the model that this day uses was trained."""
-        return self.workspace.timeline(date.fromisoformat(self.input(model).name[:10]))
+        return self.workspace.timeline(plan.trained_on(self.input(model).name))
 
     def work(self) -> Path:
         """Directory to build the result in; a killed run with the same inputs finds it as it left it."""
@@ -96,15 +99,11 @@ class Stage:
 
     def published_before(self) -> dg.MaterializeResult | None:
         """The result of an earlier run that was stopped after publishing it; only in runs that resume."""
-        tags = self.context.run.tags
-        if RESUME_TAG not in tags or self.asset in tags.get(REDO_TAG, "").split(","):
+        manifest = read_manifest(self.target) if self.resumes else None
+        if manifest is None or manifest["fingerprint"] != self.fingerprint:
             return None
-        manifest = read_manifest(self.target)
-        if manifest and manifest["fingerprint"] != self.fingerprint:
-            manifest = None
-        if manifest:
-            display().skipped(self.asset)
-        return self._result(manifest, {"reused": True}) if manifest else None
+        display().skipped(self.asset)
+        return self._result(manifest, {"reused": True})
 
     def publish(
         self,

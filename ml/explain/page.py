@@ -10,11 +10,12 @@ import re
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from ml.explain import words
 from ml.explain.explanation import Explanation
 from ml.report import formats
+from ml.report.templates import templates
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -36,14 +37,7 @@ def render(explanation: Explanation) -> str:
 @cache
 def _environment() -> Environment:
     here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader([here, here.parent / "report"]),
-        autoescape=lambda name: name is not None and not name.endswith(".css"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in (
+    functions = (
         formats.number,
         formats.share,
         words.event_words,
@@ -52,7 +46,7 @@ def _environment() -> Environment:
         words.outcome_lines,
         words.profile_words,
         words.source_words,
-    ):
-        environment.globals[function.__name__] = function
+    )
+    environment = templates(here, here.parent / "report", functions=functions)
     environment.globals |= {"marks": words.MARKS, "outcome_note": words.OUTCOME_NOTE}
     return environment

@@ -11,12 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from ml.report import charts, drawings, formats
 from ml.report.importance import DRAWN, cost_text, importance_panels, importance_sentence
 from ml.report.measures import arm_label
 from ml.report.schema import Results
+from ml.report.templates import templates
 from ml.report.verdict import headline, judge
 
 FEW_USERS = 300
@@ -41,14 +42,7 @@ def render(results: Results) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=lambda name: name is not None and not name.endswith(".css"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in (
+    functions = (
         formats.number,
         formats.share,
         formats.duration,
@@ -59,8 +53,8 @@ def _environment() -> Environment:
         formats.difference_text,
         arm_label,
         cost_text,
-    ):
-        environment.globals[function.__name__] = function
+    )
+    environment = templates(Path(__file__).parent, functions=functions)
     environment.globals["style_of"] = SPAN_STYLES
     environment.filters["forest_of"] = lambda difference: charts.forest([difference])
     return environment

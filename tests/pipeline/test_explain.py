@@ -35,7 +35,7 @@ def space(tiny_run: Pipeline) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def test_rows(space: Workspace) -> pd.DataFrame:
+def evaluated_rows(space: Workspace) -> pd.DataFrame:
     """The evaluation's rows of the first test day: all users that were scored."""
     rows = ranker_rows(
         space.lake,
@@ -49,17 +49,17 @@ def test_rows(space: Workspace) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def explained(space: Workspace, test_rows: pd.DataFrame) -> list[Explanation]:
+def explained(space: Workspace, evaluated_rows: pd.DataFrame) -> list[Explanation]:
     """The three users with most impressions of their own candidates on that day."""
     candidates = pd.read_parquet(space.table("candidate_sets", TODAY) / "candidates.parquet")
-    shown = test_rows.merge(candidates[["user_id", "ad_id"]], on=["user_id", "ad_id"])
+    shown = evaluated_rows.merge(candidates[["user_id", "ad_id"]], on=["user_id", "ad_id"])
     users = shown["user_id"].value_counts().index[:3]
     return [explanation_of(space, TODAY, user) for user in users]
 
 
-def test_scores_and_priors_are_those_of_the_evaluation(space, test_rows, explained):
+def test_scores_and_priors_are_those_of_the_evaluation(space, evaluated_rows, explained):
     llm = read_predictions(space.table("advertiser_predictions", TODAY))
-    frames = arms(space.lake, test_rows, {"llm": llm})
+    frames = arms(space.lake, evaluated_rows, {"llm": llm})
     directory = plan.target(space, "ranker", TODAY)
     scores = {arm: Ranker.load(directory / arm).predict(frames[arm]) for arm in ("none", "llm")}
     compared = 0
@@ -67,9 +67,9 @@ def test_scores_and_priors_are_those_of_the_evaluation(space, test_rows, explain
         assert found.ranked_for == date(2026, 4, 23)
         by_ad = {candidate.ad_id: candidate for candidate in found.candidates}
         priors = {prior.advertiser_id: prior.values for prior in found.priors}
-        mine = test_rows["user_id"].eq(found.user_id) & test_rows["surface"].eq(found.surface)
-        for place in np.flatnonzero(mine & test_rows["ad_id"].isin(by_ad)):
-            row = test_rows.iloc[place]
+        mine = evaluated_rows["user_id"].eq(found.user_id) & evaluated_rows["surface"].eq(found.surface)
+        for place in np.flatnonzero(mine & evaluated_rows["ad_id"].isin(by_ad)):
+            row = evaluated_rows.iloc[place]
             for arm in scores:
                 assert by_ad[row["ad_id"]].scores[arm].probability == scores[arm][place]
             assert priors[row["advertiser_id"]] == frames["llm"][FEATURES_PRIOR].iloc[place].astype(float).to_dict()

@@ -13,16 +13,9 @@ import pyarrow as pa
 
 from ml.lake import Lake
 from ml.sources.contract import TABLES, Column
+from tests.lakes import ARROW
 
 FIRST = date(2026, 1, 5)
-TYPES = {
-    "VARCHAR": pa.string(),
-    "DOUBLE": pa.float64(),
-    "BIGINT": pa.int64(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "DATE": pa.date32(),
-}
 
 
 @dataclass
@@ -117,7 +110,7 @@ def _put(lake: Lake, name: str, day: date, frame: pd.DataFrame) -> None:
 
 def _array(frame: pd.DataFrame, column: Column) -> pa.Array:
     """A column with the contract's type, all null if the frame lacks it."""
-    kind = TYPES[column.type]
+    kind = ARROW[column.type]
     if column.name not in frame:
         return pa.nulls(len(frame), kind)
     return pa.array([None if pd.isna(value) else value for value in frame[column.name]], kind)
