@@ -44,7 +44,8 @@ def models_command(*, as_json: bool) -> None:
     else:
         Console().print(
             f"No model is registered in {store(workspace.settings)}. `adprior run` trains and registers "
-            "them; --out names another place."
+            "them; --out names another place.",
+            soft_wrap=True,
         )
 
 

@@ -78,7 +78,7 @@ def test_nothing_to_look_at_says_what_to_do(tmp_path, adprior: Adprior):
         assert done.exit_code == 1 and "adprior run" in done.stderr
     for command in ("models", "runs"):
         done = empty(command)
-        assert done.exit_code == 0 and "adprior run" in " ".join(done.stdout.split())
+        assert done.exit_code == 0 and "adprior run" in done.stdout
         assert json.loads(empty(command, "--json").stdout) == []
     assert not list(tmp_path.iterdir()), "looking made something"
 
