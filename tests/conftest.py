@@ -1,12 +1,15 @@
 """Two workers share two cores: one thread each, or they wait for each other."""
 
 import os
+import signal
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts its background jobs deaf to Ctrl-C, and so would be every command that the tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.s3"]
 
