@@ -87,7 +87,7 @@ class LLMPredictor:
 
     @property
     def advertiser_ids(self) -> np.ndarray:
-        """Columns of `probabilities`, shape (n_advertisers,)."""
+        """Columns of `distribution`, shape (n_advertisers,)."""
         return self.catalogue["advertiser_id"].to_numpy()
 
     def predict(self, contexts: UserContexts, k: int) -> pd.DataFrame:
@@ -97,7 +97,7 @@ class LLMPredictor:
     def table(self, hidden: np.ndarray, contexts: UserContexts, k: int) -> pd.DataFrame:
         """Predictions from hidden states at hand, shape (n_users, hidden)."""
         return from_probabilities(
-            self.probabilities(hidden),
+            self.distribution(hidden),
             user_ids=contexts.user_ids,
             advertiser_ids=self.advertiser_ids,
             day=contexts.as_of,
@@ -133,7 +133,11 @@ class LLMPredictor:
         with use_threads(self._threads):
             return read_layout(self._model, layout, self.settings.score_batch_tokens, self._device, progress)
 
-    def probabilities(self, hidden: np.ndarray) -> np.ndarray:
+    def probabilities(self, contexts: UserContexts) -> np.ndarray:
+        """The whole distribution of each user, float64, shape (n_users, n_advertisers); rows sum to 1."""
+        return self.distribution(self.hidden_states(contexts))
+
+    def distribution(self, hidden: np.ndarray) -> np.ndarray:
         """P(advertiser | converts) over the catalogue, float64, shape (n, n_advertisers); rows sum to 1.
 
         Args:

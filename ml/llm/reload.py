@@ -33,4 +33,4 @@ def largest_difference(directory: Path, base: Path, settings: LLMSettings) -> tu
         )
         expected = probe["probabilities"]
     predictor = LLMPredictor.load(directory, base, model_version="probe", settings=settings)
-    return float(np.abs(predictor.probabilities(predictor.read(layout)) - expected).max()), ALLOWED
+    return float(np.abs(predictor.distribution(predictor.read(layout)) - expected).max()), ALLOWED

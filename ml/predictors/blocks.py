@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
@@ -14,37 +12,40 @@ USERS_AT_ONCE = 4096
 """Bounds memory, changes no result."""
 
 
-def predict_in_blocks(
-    probabilities: Callable[[np.ndarray], np.ndarray],
-    spans: np.ndarray,
-    contexts: UserContexts,
-    *,
-    advertiser_ids: np.ndarray,
-    source: str,
-    model_version: str,
-    k: int,
-) -> pd.DataFrame:
-    """A table of `ml.predictors.predictions`.
+class InBlocks:
+    """Gives a source its `predict`, out of its `probabilities`."""
 
-    Args:
-        probabilities: spans of some users, shape (n, 2) -> shape (n, n_advertisers).
-        spans: shape (n_users, 2), what of each user's history counts (see `ml.predictors.histories`).
-        contexts: the users, in the order of `spans`.
-        advertiser_ids: shape (n_advertisers,).
-        source: name of the predictor.
-        model_version: of what was fitted.
-        k: rows a user.
-    """
-    blocks = [
-        from_probabilities(
-            probabilities(spans[i : i + USERS_AT_ONCE]),
-            user_ids=contexts.user_ids[i : i + USERS_AT_ONCE],
-            advertiser_ids=advertiser_ids,
-            day=contexts.as_of,
-            source=source,
-            model_version=model_version,
-            k=k,
+    name: str
+    model_version: str
+
+    @property
+    def advertiser_ids(self) -> np.ndarray:
+        """Columns of `probabilities`, shape (n_advertisers,)."""
+        raise NotImplementedError
+
+    def probabilities(self, contexts: UserContexts) -> np.ndarray:
+        """See `ml.predictors.base.AdvertiserPredictor`."""
+        raise NotImplementedError
+
+    def predict(self, contexts: UserContexts, k: int) -> pd.DataFrame:
+        """The k likeliest advertisers of each user, as a table of `ml.predictors.predictions`."""
+        return predict_in_blocks(self, contexts, k)
+
+
+def predict_in_blocks(source: InBlocks, contexts: UserContexts, k: int) -> pd.DataFrame:
+    """Top k of `source.probabilities`, USERS_AT_ONCE users at a time."""
+    blocks = []
+    for start in range(0, max(len(contexts), 1), USERS_AT_ONCE):
+        some = contexts.take(np.arange(start, min(start + USERS_AT_ONCE, len(contexts))))
+        blocks.append(
+            from_probabilities(
+                source.probabilities(some),
+                user_ids=some.user_ids,
+                advertiser_ids=source.advertiser_ids,
+                day=contexts.as_of,
+                source=source.name,
+                model_version=source.model_version,
+                k=k,
+            )
         )
-        for i in range(0, max(len(spans), 1), USERS_AT_ONCE)
-    ]
     return pd.concat(blocks, ignore_index=True)

@@ -24,7 +24,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contexts.stream import TrainingExamples, UserContexts
-from ml.predictors.blocks import predict_in_blocks
+from ml.predictors.blocks import InBlocks
 from ml.predictors.histories import Histories, columns_of, read_histories
 from ml.predictors.popularity import Popularity, PopularitySettings, version
 
@@ -56,7 +56,7 @@ class Calibration:
     targets: int
 
 
-class Cooccurrence:
+class Cooccurrence(InBlocks):
     """EASE on the user x advertiser matrix."""
 
     name = "cooccurrence"
@@ -86,31 +86,26 @@ class Cooccurrence:
         trials = []
         for regularisation in sorted(self.settings.regularisations, reverse=True):
             scores = self._scores(histories, spans, ease(others, regularisation))
-            found = calibrate(scores, column, self.popularity.probabilities)
+            found = calibrate(scores, column, self.popularity.shares)
             trials.append((found.log_loss, regularisation, found))
         _, self.regularisation, self.calibration = min(trials, key=lambda trial: trial[0]) if len(column) else trials[0]
         self.item_weights = ease(everybody, self.regularisation)
         ids = self.popularity.catalogue_ids
         learned = np.array([self.calibration.sharpness, self.calibration.floor, self.regularisation])
-        self.model_version = version(self.name, self.settings, ids, self.popularity.probabilities, learned)
+        self.model_version = version(self.name, self.settings, ids, self.popularity.shares, learned)
         return self
 
-    def predict(self, contexts: UserContexts, k: int) -> pd.DataFrame:
-        """Calibrated scores, or popularity where there is no history, in blocks of users."""
+    @property
+    def advertiser_ids(self) -> np.ndarray:
+        return self.popularity.catalogue_ids
+
+    def probabilities(self, contexts: UserContexts) -> np.ndarray:
+        """Calibrated scores, or popularity where there is no history."""
         histories = read_histories(contexts, self.popularity.catalogue_ids)
-        spans = histories.whole()
-        return predict_in_blocks(
-            lambda block: self._probabilities(histories, block),
-            spans,
-            contexts,
-            advertiser_ids=self.popularity.catalogue_ids,
-            source=self.name,
-            model_version=self.model_version,
-            k=k,
-        )
+        return self._probabilities(histories, histories.whole())
 
     def _probabilities(self, histories: Histories, spans: np.ndarray) -> np.ndarray:
-        popular = self.popularity.probabilities
+        popular = self.popularity.shares
         scores = self._scores(histories, spans, self.item_weights)
         probabilities = to_probabilities(scores, popular, self.calibration.sharpness, self.calibration.floor)
         probabilities[spans[:, 1] == spans[:, 0]] = popular

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml.artifacts import fingerprint_of
 from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.errors import BadInput
+from ml.predictors.blocks import InBlocks
 from ml.predictors.histories import days_since_1970, read_histories
-from ml.predictors.predictions import from_probabilities
 from ml.timeline import end_of
 
 
@@ -32,12 +32,12 @@ class PopularitySettings(BaseModel):
     """Conversions added to every advertiser: one that nobody converted with yet is unlikely, not impossible."""
 
 
-class Popularity:
+class Popularity(InBlocks):
     """Share of recency-weighted, smoothed conversion counts."""
 
     name = "popularity"
     catalogue_ids: np.ndarray
-    probabilities: np.ndarray
+    shares: np.ndarray
     """Shape (n_advertisers,), sums to 1."""
     model_version: str
 
@@ -50,22 +50,17 @@ class Popularity:
         histories = read_histories(examples.contexts, self.catalogue_ids)
         weights = recency(histories.day, examples.contexts.as_of, self.settings.half_life_days)
         counts = np.bincount(histories.column, weights, minlength=len(self.catalogue_ids)) + self.settings.smoothing
-        self.probabilities = counts / counts.sum()
-        self.model_version = version(self.name, self.settings, self.catalogue_ids, self.probabilities)
+        self.shares = counts / counts.sum()
+        self.model_version = version(self.name, self.settings, self.catalogue_ids, self.shares)
         return self
 
-    def predict(self, contexts: UserContexts, k: int) -> pd.DataFrame:
-        """The same k advertisers for every user; only those k are ever sorted."""
-        top = np.argsort(-self.probabilities, kind="stable")[:k]
-        return from_probabilities(
-            np.broadcast_to(self.probabilities[top], (len(contexts), len(top))),
-            user_ids=contexts.user_ids,
-            advertiser_ids=self.catalogue_ids[top],
-            day=contexts.as_of,
-            source=self.name,
-            model_version=self.model_version,
-            k=k,
-        )
+    @property
+    def advertiser_ids(self) -> np.ndarray:
+        return self.catalogue_ids
+
+    def probabilities(self, contexts: UserContexts) -> np.ndarray:
+        """The same distribution for every user, shape (n_users, n_advertisers)."""
+        return np.broadcast_to(self.shares, (len(contexts), len(self.shares)))
 
 
 def recency(day: np.ndarray, as_of: date, half_life_days: float) -> np.ndarray:

@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contexts.stream import TrainingExamples, UserContexts
-from ml.predictors.blocks import predict_in_blocks
+from ml.predictors.blocks import InBlocks
 from ml.predictors.histories import Histories, columns_of, days_since_1970, read_histories
 from ml.predictors.popularity import (
     Popularity,
@@ -46,7 +46,7 @@ class RepeatLastSettings(BaseModel):
     """The back-off."""
 
 
-class RepeatLast:
+class RepeatLast(InBlocks):
     """Own past with decay, mixed with popularity by weights learned from the targets."""
 
     name = "repeat_last"
@@ -70,27 +70,22 @@ class RepeatLast:
         own = np.asarray(self._own(histories, spans)[np.arange(len(column)), column]).ravel()
         popular = self._popularity_without(histories, examples, column, examples.targets["known_at"][usable])
         self.own_weight = mixing_weights(own, popular, length_class(spans))
-        self.model_version = version(self.name, self.settings, ids, self.popularity.probabilities, self.own_weight)
+        self.model_version = version(self.name, self.settings, ids, self.popularity.shares, self.own_weight)
         return self
 
-    def predict(self, contexts: UserContexts, k: int) -> pd.DataFrame:
-        """Mixture of each user's own shares and popularity, in blocks of users."""
+    @property
+    def advertiser_ids(self) -> np.ndarray:
+        return self.popularity.catalogue_ids
+
+    def probabilities(self, contexts: UserContexts) -> np.ndarray:
+        """Mixture of each user's own shares and popularity."""
         histories = read_histories(contexts, self.popularity.catalogue_ids)
-        spans = self._limited(histories.whole())
-        return predict_in_blocks(
-            lambda block: self._mixture(histories, block),
-            spans,
-            contexts,
-            advertiser_ids=self.popularity.catalogue_ids,
-            source=self.name,
-            model_version=self.model_version,
-            k=k,
-        )
+        return self._mixture(histories, self._limited(histories.whole()))
 
     def _mixture(self, histories: Histories, spans: np.ndarray) -> np.ndarray:
         own_weight = np.where(spans[:, 1] > spans[:, 0], self.own_weight[length_class(spans)], 0.0)[:, None]
         own = self._own(histories, spans).toarray()
-        return np.asarray(own * own_weight + self.popularity.probabilities * (1 - own_weight))
+        return np.asarray(own * own_weight + self.popularity.shares * (1 - own_weight))
 
     def _limited(self, spans: np.ndarray) -> np.ndarray:
         return np.column_stack([np.maximum(spans[:, 0], spans[:, 1] - self.settings.history_limit), spans[:, 1]])

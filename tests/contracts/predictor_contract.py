@@ -152,6 +152,18 @@ class PredictorContract:
             assert list(counts.index) == list(examples.contexts.user_ids)
             assert set(counts) == {expected}
 
+    def test_the_table_is_the_top_of_the_distribution(self) -> None:
+        predictor, examples, _ = self.fitted()
+        some = examples.contexts.take(np.arange(0, self.n_users, 7))
+        probabilities = predictor.probabilities(some)
+        assert probabilities.shape == (len(some), ADVERTISERS)
+        assert (probabilities >= 0).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+        assert list(predictor.advertiser_ids) == list(examples.catalogue["advertiser_id"])
+        table = predictor.predict(some, 3)
+        top = np.sort(probabilities, axis=1)[:, ::-1][:, :3]
+        np.testing.assert_allclose(table["probability"].to_numpy().reshape(-1, 3), top, atol=1e-3)
+
     def test_k_cuts_and_does_not_change_what_it_keeps(self) -> None:
         predictor, examples, _ = self.fitted()
         long = predictor.predict(examples.contexts, 9)

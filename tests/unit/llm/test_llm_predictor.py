@@ -51,7 +51,7 @@ def test_what_is_loaded_is_what_was_trained(trained: Trained, tiny_base: Path) -
     hidden = trained.predictor.hidden_states_at(
         trained.examples.contexts, rows["user"].to_numpy(), rows["position"].to_numpy()
     )
-    logits = np.log(trained.predictor.probabilities(hidden))
+    logits = np.log(trained.predictor.distribution(hidden))
     assert log_loss(logits, sample.validation_target) == pytest.approx(
         trained.result.metrics["validation_log_loss"], abs=1e-4
     )
@@ -120,7 +120,7 @@ def test_an_advertiser_never_trained_on_gets_a_sensible_probability(trained: Tra
     wider = pd.concat([newcomer, catalogue().iloc[::-1]], ignore_index=True)
     predictor = trained.predictor.with_catalogue(wider)
     hidden = trained.predictor.hidden_states(CONTEXTS)
-    old, new = trained.predictor.probabilities(hidden), predictor.probabilities(hidden)
+    old, new = trained.predictor.distribution(hidden), predictor.distribution(hidden)
     assert np.isfinite(new).all()
     assert 0.001 < new[:, 0].mean() < 0.6
     np.testing.assert_allclose(new[:, 1:] / new[:, 1:].sum(axis=1, keepdims=True), old[:, ::-1], rtol=1e-4)

@@ -32,7 +32,7 @@ def test_a_half_life_halves() -> None:
     # One conversion each with a00 (two days before the newest) and a01 (newest), both at noon.
     examples = build_examples([[0, 2, 1]])
     predictor = Popularity(PopularitySettings(half_life_days=2.0, smoothing=1e-12)).fit(examples)
-    assert predictor.probabilities[0] / predictor.probabilities[1] == pytest.approx(0.5, rel=1e-6)
+    assert predictor.shares[0] / predictor.shares[1] == pytest.approx(0.5, rel=1e-6)
 
 
 def test_an_empty_catalogue_is_refused() -> None:
@@ -43,4 +43,4 @@ def test_an_empty_catalogue_is_refused() -> None:
 
 def test_without_any_conversion_all_are_equal() -> None:
     examples = build_examples([[], []])
-    assert np.ptp(Popularity().fit(examples).probabilities) == 0
+    assert np.ptp(Popularity().fit(examples).shares) == 0
