@@ -75,7 +75,8 @@ def _markdown(result: dict[str, Any], notes: str) -> str:
         f"# {result['name']}",
         "",
         f"{result['date'][:10]}, commit {result['commit']}, {where['cpu']}, {where['cores']} cores, "
-        f"{where['memory_gb']} GB, bf16 matrix units: {'yes' if where['bf16_matrix_units'] else 'no'}, GPU: {where['gpu'] or 'none'}. "
+        f"{where['memory_gb']} GB, bf16 matrix units: {'yes' if where['bf16_matrix_units'] else 'no'}, "
+        f"GPU: {where['gpu'] or 'none'}. "
         f"Command: `{result['command']}`.",
         *(["", notes] if notes else []),
         "",
