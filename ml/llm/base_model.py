@@ -74,21 +74,28 @@ def base_fingerprint(directory: Path) -> str:
     return fingerprint_of({path.name: sha256(path) for path in files})
 
 
-def load_base_model(directory: Path, dtype: str, device: str) -> torch.nn.Module:
+def load_base_model(directory: Path, dtype: str, device: str, *, random: int | None = None) -> torch.nn.Module:
     """The frozen transformer without its language-model head.
 
     Args:
         directory: what `fetch_base_model` returned.
         dtype: "bfloat16" or "float32".
         device: "cpu" or "cuda".
+        random: seed of random weights in place of the pretrained ones.
     """
     import torch
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
+    options = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
+    model: Any
     with _quiet():
-        model: Any = AutoModel.from_pretrained(
-            directory, dtype=getattr(torch, dtype), attn_implementation="sdpa", local_files_only=True
-        )
+        if random is None:
+            model = AutoModel.from_pretrained(directory, local_files_only=True, **options)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(random)
+                config = AutoConfig.from_pretrained(directory, local_files_only=True)
+                model = AutoModel.from_config(config, **options)
     model.config.use_cache = False
     model.eval().requires_grad_(False)
     model.to(device)

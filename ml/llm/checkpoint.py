@@ -11,6 +11,7 @@ config.json         everything else; written last: with it the checkpoint is com
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ LOSS_CURVE = "loss_curve.json"
 COMPUTE = "compute.json"
 CONFIG = "config.json"
 STATE = "training_state.pt"
+FROZEN = "frozen"
 
 
 def write_checkpoint(
@@ -40,7 +42,7 @@ def write_checkpoint(
     compute: dict[str, Any],
     loss_curve: list[dict[str, float]],
 ) -> None:
-    """Write all files, `config.json` last, and drop the resume state."""
+    """Write all files, `config.json` last, and drop the resume state and kept states."""
     from safetensors.torch import save_file
 
     save_adapters(model, directory / ADAPTER, config["base_model"])
@@ -51,6 +53,7 @@ def write_checkpoint(
     write_json(directory / COMPUTE, compute)
     write_json(directory / CONFIG, config)
     (directory / STATE).unlink(missing_ok=True)
+    shutil.rmtree(directory / FROZEN, ignore_errors=True)
 
 
 def is_complete(directory: Path) -> bool:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 LEARNED = ("projection", "residual", "bias", "shared_bias", "log_scale")
-MATRICES = ("projection", "residual")
-"""Learned tensors that weight decay applies to."""
 START_SCALE = 8.0
 """s before training: cosines of +-0.5 then move a logit by +-4."""
 

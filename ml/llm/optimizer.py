@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ml.llm.head import MATRICES
 from ml.llm.settings import LLMSettings
 
 if TYPE_CHECKING:
@@ -43,15 +42,13 @@ class MasterAdamW:
         self.masters = {name: p.detach().float().clone().requires_grad_() for name, p in adapters.items()}
         for tensor in head.values():
             tensor.requires_grad_()
-        decayed = [head[name] for name in MATRICES]
-        plain = [tensor for name, tensor in head.items() if name not in MATRICES]
         rates = settings.adapter_learning_rate, settings.head_learning_rate
-        self.peaks = [rates[0], rates[1], rates[1]]
+        decays = dict.fromkeys(head, 0.0) | {"projection": settings.weight_decay, "residual": settings.residual_decay}
+        self.peaks = [rates[0], *(rates[1] for _ in head)]
         self.adamw = torch.optim.AdamW(
             [
                 {"params": list(self.masters.values()), "weight_decay": settings.weight_decay},
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
+                *({"params": [tensor], "weight_decay": decays[name]} for name, tensor in head.items()),
             ],
             lr=rates[0],
         )

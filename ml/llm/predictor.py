@@ -165,7 +165,7 @@ class LLMPredictor:
         fresh = np.flatnonzero((rows < 0) | (before[np.maximum(rows, 0)] != after))
         if len(fresh):
             with use_threads(self._threads):
-                frozen = load_base_model(self.base, self._dtype, self._device)
+                frozen = self._frozen_model()
                 text[fresh] = embed_lines(
                     frozen, after[fresh].tolist(), self._tokenizer, self.settings.score_batch_tokens, self._device
                 )
@@ -177,7 +177,7 @@ class LLMPredictor:
     def _take_up(self, directory: Path) -> None:
         config = checkpoint.read_json(directory, checkpoint.CONFIG)
         for what, trained, here in (
-            ("base model", config["base_fingerprint"], base_fingerprint(self.base)),
+            ("base model", config["base_fingerprint"].split("-random-")[0], base_fingerprint(self.base)),
             ("prompt version", config["prompt_version"], PROMPT_VERSION),
         ):
             if trained != here:
@@ -190,8 +190,12 @@ class LLMPredictor:
         self._tokenizer = LineTokenizer(self.base)
         self._device, self._dtype, self._threads = _compute(config, self.settings)
         self._head: AdvertiserHead = checkpoint.load_head(directory)
-        model = load_base_model(self.base, self._dtype, self._device)
-        self._model: torch.nn.Module = load_merged(model, directory / checkpoint.ADAPTER)
+        self._model: torch.nn.Module = load_merged(self._frozen_model(), directory / checkpoint.ADAPTER)
+
+    def _frozen_model(self) -> torch.nn.Module:
+        """The base without adapters, with the weights it had in training."""
+        random = self._config["seed"] if self._config["settings"]["weights"] == "random" else None
+        return load_base_model(self.base, self._dtype, self._device, random=random)
 
 
 def _compute(config: dict[str, Any], settings: LLMSettings) -> tuple[str, str, int]:

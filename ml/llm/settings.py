@@ -14,6 +14,8 @@ class LLMSettings(BaseModel):
 
     base_model: str = Field(default="smollm2-135m", min_length=1)
     """`smollm2-135m`, `tiny` (random weights, for tests), a Hugging Face id or a local directory."""
+    weights: Literal["pretrained", "random"] = "pretrained"
+    """`random` starts the same network from random weights: the control that shows what pretraining is worth."""
     max_prompt_tokens: int = Field(default=192, ge=16)
     """Tokens a user; the oldest events go first, the profile stays."""
 
@@ -43,14 +45,19 @@ class LLMSettings(BaseModel):
     head_learning_rate: float = Field(default=1e-3, gt=0)
     """Peak AdamW step of the advertiser head."""
     weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW decay of matrices (adapters, text projection, residuals); biases and scales are left alone."""
+    """AdamW decay of matrices (adapters, text projection); biases and scales are left alone."""
     warmup_share: float = Field(default=0.06, ge=0, lt=1)
     """Share of the steps over which the learning rate rises; it then falls as a cosine to a tenth."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Gradients longer than this are cut to it."""
+    residual_decay: float = Field(default=0.01, ge=0)
+    """AdamW decay of the advertisers' residuals."""
     advertiser_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Chance, a step, that an advertiser loses its own residual and bias, as if it had never been trained on."""
 
+    frozen_cache_gb: float = Field(default=8, ge=0)
+    """Disk that the states of the layers below the adapters may take while training runs, so that every epoch after
+    the first is spared them; a sample that needs more is read through all layers each time. 0: always."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; `auto` is CUDA where there is a device."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"

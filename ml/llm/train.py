@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ml.artifacts import fingerprint_of
 from ml.contexts.render import PROMPT_VERSION
 from ml.contexts.stream import TrainingExamples
 from ml.errors import BadInput
@@ -29,7 +30,8 @@ from ml.llm.lora import add_adapters, merge, trainable
 from ml.llm.optimizer import MasterAdamW
 from ml.llm.probe import Compute, choose_compute, use_threads
 from ml.llm.probe_prompts import PROMPTS, save_probe
-from ml.llm.reading import advertiser_lines, embed_lines, read_batch, read_layout
+from ml.llm.reader import open_reader
+from ml.llm.reading import advertiser_lines, embed_lines, read_layout
 from ml.llm.sample import Sample, draw_sample
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
@@ -72,6 +74,7 @@ def train(
     *,
     seed: int,
     work: Path,
+    cache: Path | None = None,
     progress: Progress = silent,
     on_log: OnLog | None = None,
 ) -> TrainingResult:
@@ -83,7 +86,9 @@ def train(
         settings: see LLMSettings.
         seed: draws the sample, the batches, the dropout and the adapters.
         work: directory to write into; holds the resume state of an earlier, killed call with the same arguments.
-        progress: told the tokens done.
+        cache: where states of frozen layers are kept for other runs (see `ml.llm.frozen`); by default in `work`,
+            and dropped at the end.
+        progress: told the tokens done, first those of the frozen layers.
         on_log: told each entry of the loss curve as it is made; what it raises stops the run.
 
     Raises:
@@ -97,6 +102,7 @@ def train(
         tokenizer = LineTokenizer(base)
         sample = draw_sample(examples, tokenizer, settings, np.random.default_rng([seed, 0]))
         run = _Run(sample, base, settings, seed, compute, tokenizer, advertiser_lines(examples.catalogue))
+        run.open(cache or work / checkpoint.FROZEN, progress)
         run.learn(work, state, progress, on_log)
         run.write(examples, work)
     return _finished(work)
@@ -122,7 +128,8 @@ class _Run:
         advertisers: list[str],
     ) -> None:
         self.sample, self.base, self.settings, self.seed, self.compute = sample, base, settings, seed, compute
-        model = load_base_model(base, compute.dtype, compute.device)
+        random = seed if settings.weights == "random" else None
+        model = load_base_model(base, compute.dtype, compute.device, random=random)
         text = embed_lines(model, advertisers, tokenizer, settings.score_batch_tokens, compute.device)
         some = sample.train.take(np.arange(min(CENTRE_PROMPTS, len(sample.train.prompts))))
         centre = read_layout(model, some, settings.score_batch_tokens, compute.device).mean(axis=0)
@@ -133,6 +140,12 @@ class _Run:
         self.curve: list[LogEntry] = []
         self.recent: list[tuple[float, float]] = []
         self.tokens, self.seconds = 0, 0.0
+
+    def open(self, cache: Path, progress: Progress) -> None:
+        """Make ready what is read in every epoch."""
+        layouts = [self.sample.train, self.sample.validation]
+        kept = cache / frozen_key(self.base, self.settings, self.compute.dtype, self.seed)
+        self.reader = open_reader(self.model, layouts, self.settings, kept, self.compute.device, progress)
 
     def learn(self, work: Path, state: dict[str, Any] | None, progress: Progress, on_log: OnLog | None) -> None:
         """Take every step that `state` has not taken yet."""
@@ -171,7 +184,7 @@ class _Run:
         config = {
             "settings": self.settings.model_dump(mode="json"),
             "base_model": self.settings.base_model,
-            "base_fingerprint": base_fingerprint(self.base),
+            "base_fingerprint": weights_fingerprint(self.base, self.settings, self.seed),
             "known_until": examples.contexts.as_of.isoformat(),
             "prompt_version": PROMPT_VERSION,
             "seed": self.seed,
@@ -214,7 +227,7 @@ class _Run:
         """One optimizer step: its loss and gradient norm."""
         import torch
 
-        hidden, reads = read_batch(self.model, self.sample.train, self.batches[step], self.compute.device)
+        hidden, reads = self.reader.batch(self.sample.train, self.batches[step])
         rng = np.random.default_rng([self.seed, 2, step])
         kept = torch.from_numpy(rng.random(len(self.sample.popularity)) >= self.settings.advertiser_dropout)
         target = torch.from_numpy(self.sample.train_target[reads])
@@ -231,8 +244,7 @@ class _Run:
     def _validation_logits(self) -> np.ndarray:
         import torch
 
-        layout = self.sample.validation
-        hidden = read_layout(self.model, layout, self.settings.score_batch_tokens, self.compute.device)
+        hidden = self.reader.all(self.sample.validation)
         with torch.inference_mode():
             logits: np.ndarray = self.head.logits(torch.from_numpy(hidden).to(self.compute.device)).cpu().numpy()
         return logits
@@ -260,6 +272,17 @@ class _Run:
         self.tokens, self.seconds = state["tokens"], state["seconds"]
         self.curve, self.recent = list(state["curve"]), list(state["recent"])
         self.optimizer.restore(state["optimizer"])
+
+
+def weights_fingerprint(base: Path, settings: LLMSettings, seed: int) -> str:
+    """Of the weights the adapters stand on."""
+    found = base_fingerprint(base)
+    return found if settings.weights == "pretrained" else f"{found}-random-{seed}"
+
+
+def frozen_key(base: Path, settings: LLMSettings, dtype: str, seed: int) -> str:
+    """Names the directory of kept states that a run may share: same weights, number format and adapted layers."""
+    return fingerprint_of([weights_fingerprint(base, settings, seed), dtype, settings.adapted_layers])
 
 
 def _schedule(train: Layout, settings: LLMSettings, seed: int) -> list[np.ndarray]:
