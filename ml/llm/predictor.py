@@ -25,10 +25,11 @@ from ml.llm.batches import Layout, encode, lay_out
 from ml.llm.head import AdvertiserHead
 from ml.llm.lora import load_merged
 from ml.llm.probe import use_threads
+from ml.llm.reader import open_reader
 from ml.llm.reading import advertiser_lines, embed_lines, read_layout
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
-from ml.llm.train import train
+from ml.llm.train import frozen_key, train
 from ml.llm.validation import log_softmax
 from ml.predictors.predictions import from_probabilities
 from ml.progress import Progress, silent
@@ -45,26 +46,33 @@ class LLMPredictor:
         settings: how to train and score.
         seed: of `fit`.
         model_version: written into predictions; `fit` replaces it by a hash of what it has learned.
+        cache: where the states of frozen layers are kept (see `ml.llm.frozen`): worth its disk where the same prompts
+            are read by several models on one base, such as seeds or trials.
     """
 
     name = "llm"
 
-    def __init__(self, base: Path, settings: LLMSettings, *, seed: int = 0, model_version: str = "") -> None:
+    def __init__(
+        self, base: Path, settings: LLMSettings, *, seed: int = 0, model_version: str = "", cache: Path | None = None
+    ) -> None:
         self.base, self.settings, self.seed, self.model_version = base, settings, seed, model_version
+        self.cache = cache
         self.catalogue = pd.DataFrame()
         self._config: dict[str, Any] = {}
 
     def fit(self, examples: TrainingExamples) -> Self:
         """Train in a temporary directory and take up the result; the pipeline calls `train` and `load` instead."""
         with tempfile.TemporaryDirectory() as work:
-            train(examples, self.base, self.settings, seed=self.seed, work=Path(work))
+            train(examples, self.base, self.settings, seed=self.seed, work=Path(work), cache=self.cache)
             self._take_up(Path(work))
             learned = [Path(work) / checkpoint.HEAD, *Path(work, checkpoint.ADAPTER).glob("*.safetensors")]
             self.model_version = fingerprint_of([sha256(path) for path in learned])
         return self
 
     @classmethod
-    def load(cls, directory: Path, base: Path, *, model_version: str, settings: LLMSettings) -> LLMPredictor:
+    def load(
+        cls, directory: Path, base: Path, *, model_version: str, settings: LLMSettings, cache: Path | None = None
+    ) -> LLMPredictor:
         """A trained predictor.
 
         Args:
@@ -72,11 +80,12 @@ class LLMPredictor:
             base: directory of the base model it was trained on.
             model_version: written into predictions.
             settings: how to score here: device, dtype and threads (auto: as in training), batch size.
+            cache: see the class.
 
         Raises:
             BadInput: no complete checkpoint, another base model, or another version of the prompt.
         """
-        predictor = cls(base, settings, model_version=model_version)
+        predictor = cls(base, settings, model_version=model_version, cache=cache)
         predictor._take_up(directory)
         return predictor
 
@@ -131,7 +140,11 @@ class LLMPredictor:
     def read(self, layout: Layout, progress: Progress = silent) -> np.ndarray:
         """Hidden states of a layout's reads, float32, shape (n_reads, hidden)."""
         with use_threads(self._threads):
-            return read_layout(self._model, layout, self.settings.score_batch_tokens, self._device, progress)
+            if self.cache is None:
+                return read_layout(self._model, layout, self.settings.score_batch_tokens, self._device, progress)
+            trained = LLMSettings(**self._config["settings"])
+            kept = self.cache / frozen_key(self.base, trained, self._dtype, self._config["seed"])
+            return open_reader(self._model, [layout], trained, kept, self._device, progress).all(layout)
 
     def probabilities(self, contexts: UserContexts) -> np.ndarray:
         """The whole distribution of each user, float64, shape (n_users, n_advertisers); rows sum to 1."""

@@ -177,3 +177,18 @@ def test_random_weights_are_another_model_that_reloads_as_it_was(tiny_base: Path
         for seed in (None, 3)
     )
     assert not torch.equal(pretrained, other)
+
+
+def test_a_predictor_with_a_cache_scores_as_one_without(tiny_base: Path, tmp_path: Path) -> None:
+    examples = last_search_world(120)
+    (tmp_path / "work").mkdir()
+    train(examples, tiny_base, SHORT, seed=3, work=tmp_path / "work", cache=tmp_path / "kept")
+    plain, cached = (
+        LLMPredictor.load(tmp_path / "work", tiny_base, model_version="v", settings=SHORT, cache=cache)
+        for cache in (None, tmp_path / "kept")
+    )
+    for _ in range(2):
+        np.testing.assert_allclose(
+            cached.probabilities(examples.contexts), plain.probabilities(examples.contexts), atol=1e-5
+        )
+    assert len(list((tmp_path / "kept").iterdir())) == 1, "training and scoring share one directory of states"
