@@ -2,10 +2,10 @@
 
     fold = read_fold(Path("data/amazon14"), VALIDATION, cache=Path("var/amazon14"))
 
-It goes through the product's own purchases source, lake and contexts. Where the product counts every branded purchase as
-a conversion of the user, the protocol counts brands of the catalogue only (>= 20 users so far): a training or test user
-has at least 3 of those, and a test user's target is his first of those in the 91 days after. Other brands stay in the
-streams as they are. TEST is for the final comparison only.
+It goes through the product's own purchases source, lake and contexts. Where the product counts every branded purchase
+as a conversion of the user, the protocol counts brands of the catalogue only (>= 20 users so far): a training or test
+user has at least 3 of those, and a test user's target is his first of those in the 91 days after. Other brands stay in
+the streams as they are. TEST is for the final comparison only.
 """
 
 from __future__ import annotations
