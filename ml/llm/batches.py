@@ -2,7 +2,7 @@
 
 A prompt is the profile line plus the newest whole event lines that fit. Position p of a stream is read
 at the last token of line p - 1 (of the profile for p = 0). Attention is causal and padding stands on the
-right, so neither padding nor neighbours can change what is read.
+right, so neither padding nor neighbours can change what is read (beyond rounding: see `ml.llm.shapes`).
 """
 
 from __future__ import annotations
@@ -126,7 +126,10 @@ def _first_events(lines: Lines, wanted: np.ndarray, budget: int) -> np.ndarray:
 
 
 def scoring_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
-    """Rows of each batch, longest prompts first (so that memory peaks at once), hardly any padding."""
+    """Rows of each batch, longest prompts first (so that memory peaks at once), hardly any padding.
+
+    For measuring in training; predictions are read in the fixed shapes of `ml.llm.shapes`.
+    """
     return _cut(np.argsort(-lengths, kind="stable"), lengths, batch_tokens)
 
 
@@ -141,9 +144,14 @@ def training_batches(lengths: np.ndarray, batch_tokens: int, rng: np.random.Gene
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def padded(prompts: list[np.ndarray]) -> np.ndarray:
-    """Ids as a rectangle, shape (n_prompts, longest), int64, zeros on the right."""
-    ids = np.zeros((len(prompts), max(len(p) for p in prompts)), dtype=np.int64)
+def padded(prompts: list[np.ndarray], shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Ids as a rectangle, int64, zeros on the right and below.
+
+    Args:
+        prompts: ids of each.
+        shape: rows and tokens; None is as many as there are and as the longest has.
+    """
+    ids = np.zeros(shape or (len(prompts), max(len(p) for p in prompts)), dtype=np.int64)
     for row, prompt in enumerate(prompts):
         ids[row, : len(prompt)] = prompt
     return ids

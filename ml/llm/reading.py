@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ml.contexts.render import MAX_FIELD, VERBS
-from ml.llm.batches import Layout, padded, scoring_batches
+from ml.llm.batches import Layout, padded
+from ml.llm.shapes import fixed_batches
 from ml.llm.tokens import LineTokenizer
 from ml.progress import Progress, silent
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def read_batch(
-    model: torch.nn.Module, layout: Layout, rows: np.ndarray, device: str
+    model: torch.nn.Module, layout: Layout, rows: np.ndarray, device: str, shape: tuple[int, int] | None = None
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """One forward pass over some prompts of a layout.
+    """One forward pass over some prompts of a layout, padded to `shape` (rows and tokens) if it is given.
 
     Returns:
         The hidden states read, float32, shape (n, hidden), and which reads of the layout they are, shape (n,).
@@ -30,7 +31,7 @@ def read_batch(
     reads = layout.reads_of(rows)
     place = np.empty(len(layout.prompts), dtype=np.int64)
     place[rows] = np.arange(len(rows))
-    ids = torch.from_numpy(padded([layout.prompts[row] for row in rows])).to(device)
+    ids = torch.from_numpy(padded([layout.prompts[row] for row in rows], shape)).to(device)
     # No attention mask: attention is causal and padding stands on the right, so no real token sees it.
     states = model(input_ids=ids, use_cache=False).last_hidden_state
     row = torch.from_numpy(place[layout.prompt[reads]]).to(device)
@@ -41,7 +42,10 @@ def read_batch(
 def read_layout(
     model: torch.nn.Module, layout: Layout, batch_tokens: int, device: str, progress: Progress = silent
 ) -> np.ndarray:
-    """Every read of a layout without learning, float32, shape (n_reads, hidden), in the layout's order."""
+    """Every read of a layout without learning, float32, shape (n_reads, hidden), in the layout's order.
+
+    What is read in a prompt does not depend on the layout's other prompts (see `ml.llm.shapes`).
+    """
     import torch
 
     lengths = layout.lengths
@@ -49,10 +53,10 @@ def read_layout(
     hidden = np.zeros((len(layout.prompt), width), dtype=np.float32)
     done = 0
     with torch.inference_mode():
-        for rows in scoring_batches(lengths, batch_tokens):
-            states, reads = read_batch(model, layout, rows, device)
+        for batch in fixed_batches(lengths, batch_tokens, any_rows=device == "cpu"):
+            states, reads = read_batch(model, layout, batch.rows, device, (batch.n_rows, batch.length))
             hidden[reads] = states.cpu().numpy()
-            done += int(lengths[rows].sum())
+            done += int(lengths[batch.rows].sum())
             progress(done, int(lengths.sum()), "tokens")
     return hidden
 
