@@ -17,11 +17,12 @@ from ml.artifacts import sha256
 from ml.errors import BadInput
 from ml.llm import frozen
 from ml.llm.base_model import load_base_model
+from ml.llm.batches import scoring_batches
 from ml.llm.frozen import FrozenStates, SplitModel
 from ml.llm.lora import add_adapters
 from ml.llm.predictor import LLMPredictor
 from ml.llm.reader import FrozenReader, WholeReader, open_reader
-from ml.llm.reading import read_layout
+from ml.llm.reading import read_batch
 from ml.llm.sample import Sample, draw_sample
 from ml.llm.tokens import LineTokenizer
 from ml.llm.train import train
@@ -58,11 +59,15 @@ def test_kept_states_read_what_the_whole_model_reads(
                 parameter.add_(0.3)
     reader = open_reader(model, [sample.train], SHORT, tmp_path, "cpu")
     assert isinstance(reader, FrozenReader)
-    expected = read_layout(model, sample.train, SHORT.score_batch_tokens, "cpu")
+    expected = np.zeros((len(sample.train.prompt), reader.split.width), dtype=np.float32)
+    with torch.inference_mode():  # in the same batches: in bfloat16 other shapes round otherwise
+        for rows in scoring_batches(sample.train.lengths, SHORT.score_batch_tokens):
+            states, reads = read_batch(model, sample.train, rows, "cpu")
+            expected[reads] = states.numpy()
     assert np.abs(reader.all(sample.train) - expected).max() < (1e-4 if dtype == "float32" else 0.1)
     hidden, reads = reader.batch(sample.train, np.array([3, 5]))
     assert hidden.requires_grad
-    assert np.abs(hidden.detach().numpy() - expected[reads]).max() < (1e-4 if dtype == "float32" else 0.1)
+    assert np.abs(hidden.detach().numpy() - expected[reads]).max() < (1e-4 if dtype == "float32" else 0.3)
 
 
 def test_a_prompt_is_computed_once(
