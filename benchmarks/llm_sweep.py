@@ -32,6 +32,15 @@ TRIALS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("one pass over the users, default settings", {}),
     "head-fast": ("head learning rate 3e-3", {"head_learning_rate": 3e-3}),
     "adapters-slow": ("adapter learning rate 1e-3", {"adapter_learning_rate": 1e-3}),
+    "teacher-.5": ("half the loss from co-occurrence", {"cooccurrence_share": 0.5}),
+    "teacher-.5-fast": (
+        "the same, head learning rate 3e-3",
+        {"cooccurrence_share": 0.5, "head_learning_rate": 3e-3},
+    ),
+    "teacher-.8-fast": (
+        "four fifths of the loss from co-occurrence, head learning rate 3e-3",
+        {"cooccurrence_share": 0.8, "head_learning_rate": 3e-3},
+    ),
     "epochs-3": ("three passes over the same users", {"epochs": 3}),
     "epochs-3-decay": ("three passes, residual decay 0.3", {"epochs": 3, "residual_decay": 0.3}),
     "layers-12": ("12 of 30 layers adapted", {"adapted_layers": 0.4}),

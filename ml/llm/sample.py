@@ -25,7 +25,9 @@ class Sample:
         train: prompts to learn from, with every target position in them.
         validation: prompts of other users, to measure on.
         train_target: shape (n_train_reads,), catalogue row of each target.
+        train_row: shape (n_train_reads,), row of each target in `examples.targets`.
         validation_target: likewise.
+        held_out: shape (n,), rows of the validation users in `examples.contexts`, ascending.
         popularity: shape (n_advertisers,), targets of each advertiser among ALL users not held out.
         counts: users, tokens and targets used, and targets left out by reason.
     """
@@ -33,7 +35,9 @@ class Sample:
     train: Layout
     validation: Layout
     train_target: np.ndarray
+    train_row: np.ndarray
     validation_target: np.ndarray
+    held_out: np.ndarray
     popularity: np.ndarray
     counts: dict[str, int]
 
@@ -82,7 +86,16 @@ def draw_sample(
         "users_with_targets": len(able),
     }
     popularity = np.bincount(column[kept], minlength=len(examples.catalogue))
-    return Sample(parts[0], parts[1], used[0], used[1], popularity, counts)
+    return Sample(
+        train=parts[0],
+        validation=parts[1],
+        train_target=used[0],
+        train_row=mine[parts[0].request],
+        validation_target=used[1],
+        held_out=rows[held_out],
+        popularity=popularity,
+        counts=counts,
+    )
 
 
 def _split(order: np.ndarray, lengths: np.ndarray, budget: int, share: float) -> tuple[np.ndarray, np.ndarray]:

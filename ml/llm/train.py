@@ -34,6 +34,7 @@ from ml.llm.reader import open_reader
 from ml.llm.reading import advertiser_lines, embed_lines, read_layout
 from ml.llm.sample import Sample, draw_sample
 from ml.llm.settings import LLMSettings
+from ml.llm.teacher import Teacher
 from ml.llm.tokens import LineTokenizer
 from ml.llm.validation import fit_temperature, log_loss, log_softmax, validation_metrics
 from ml.progress import Progress, silent
@@ -102,6 +103,7 @@ def train(
         tokenizer = LineTokenizer(base)
         sample = draw_sample(examples, tokenizer, settings, np.random.default_rng([seed, 0]))
         run = _Run(sample, base, settings, seed, compute, tokenizer, advertiser_lines(examples.catalogue))
+        run.teacher = Teacher.fit(examples, sample.held_out) if settings.cooccurrence_share else None
         run.open(cache or work / checkpoint.FROZEN, progress)
         run.learn(work, state, progress, on_log)
         run.write(examples, work)
@@ -137,6 +139,7 @@ class _Run:
         self.model = add_adapters(model, settings, seed)
         self.batches = _schedule(sample.train, settings, seed)
         self.optimizer = MasterAdamW(trainable(self.model), self.head.learned, settings, len(self.batches))
+        self.teacher: Teacher | None = None
         self.curve: list[LogEntry] = []
         self.recent: list[tuple[float, float]] = []
         self.tokens, self.seconds = 0, 0.0
@@ -233,6 +236,10 @@ class _Run:
         target = torch.from_numpy(self.sample.train_target[reads])
         logits = self.head.logits(hidden, kept.to(self.compute.device))
         loss = torch.nn.functional.cross_entropy(logits, target.to(self.compute.device))
+        if self.teacher is not None:
+            says = torch.from_numpy(self.teacher.probabilities(self.sample.train_row[reads])).to(self.compute.device)
+            share = self.settings.cooccurrence_share
+            loss = (1 - share) * loss + share * torch.nn.functional.cross_entropy(logits, says)
         if not bool(torch.isfinite(loss)):
             raise BadInput(
                 f"the training loss is {float(loss.detach())}",

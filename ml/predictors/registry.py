@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml.predictors import search_spaces
 from ml.predictors.base import AdvertiserPredictor
 from ml.predictors.cooccurrence import Cooccurrence, CooccurrenceSettings
+from ml.predictors.ials import Ials, IalsSettings
+from ml.predictors.itemknn import ItemKnn, ItemKnnSettings
 from ml.predictors.popularity import Popularity, PopularitySettings
 from ml.predictors.repeat_last import RepeatLast, RepeatLastSettings
+from ml.predictors.text_linear import TextLinear, TextLinearSettings
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 
 class BaselineSettings(BaseModel):
-    """Settings of the sources that train in seconds, on all training users."""
+    """Settings of the sources that train in seconds or minutes, on all training users."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -23,6 +32,12 @@ class BaselineSettings(BaseModel):
     """The user's own past."""
     cooccurrence: CooccurrenceSettings = Field(default_factory=CooccurrenceSettings)
     """What users with a similar past convert with."""
+    ials: IalsSettings = Field(default_factory=IalsSettings)
+    """Matrix factorisation of who converted with whom."""
+    itemknn: ItemKnnSettings = Field(default_factory=ItemKnnSettings)
+    """Nearest neighbours of the user's own past."""
+    text_linear: TextLinearSettings = Field(default_factory=TextLinearSettings)
+    """The words of the prompt, without pretraining."""
 
     @classmethod
     def with_half_life(cls, days: float) -> BaselineSettings:
@@ -32,17 +47,31 @@ class BaselineSettings(BaseModel):
             popularity=popularity,
             repeat_last=RepeatLastSettings(half_life_days=days, popularity=popularity),
             cooccurrence=CooccurrenceSettings(popularity=popularity),
+            ials=IalsSettings(popularity=popularity),
+            itemknn=ItemKnnSettings(popularity=popularity),
         )
 
 
-BASELINES: dict[str, Callable[[BaselineSettings], AdvertiserPredictor]] = {
-    Popularity.name: lambda settings: Popularity(settings.popularity),
-    RepeatLast.name: lambda settings: RepeatLast(settings.repeat_last),
-    Cooccurrence.name: lambda settings: Cooccurrence(settings.cooccurrence),
+@dataclass(frozen=True)
+class Source:
+    """One row: how a source is made from its section of the settings, and the space its tuning searches."""
+
+    make: Callable[[BaselineSettings], AdvertiserPredictor]
+    suggest: Callable[[Trial], dict[str, object]]
+    """Changes to the source's own section."""
+
+
+BASELINES: dict[str, Source] = {
+    Popularity.name: Source(lambda s: Popularity(s.popularity), search_spaces.popularity),
+    RepeatLast.name: Source(lambda s: RepeatLast(s.repeat_last), search_spaces.repeat_last),
+    Cooccurrence.name: Source(lambda s: Cooccurrence(s.cooccurrence), search_spaces.cooccurrence),
+    Ials.name: Source(lambda s: Ials(s.ials), search_spaces.ials),
+    ItemKnn.name: Source(lambda s: ItemKnn(s.itemknn), search_spaces.itemknn),
+    TextLinear.name: Source(lambda s: TextLinear(s.text_linear), search_spaces.text_linear),
 }
 
 
 def baselines(settings: BaselineSettings | None = None) -> list[AdvertiserPredictor]:
     """One unfitted predictor per row of `BASELINES`."""
     chosen = settings or BaselineSettings()
-    return [make(chosen) for make in BASELINES.values()]
+    return [source.make(chosen) for source in BASELINES.values()]

@@ -17,8 +17,10 @@ from ml.errors import BadInput
 from ml.llm.lora import adapted_layers
 from ml.llm.optimizer import FINAL_SHARE, learning_rate_share
 from ml.llm.sample import draw_sample
+from ml.llm.teacher import Teacher
 from ml.llm.tokens import LineTokenizer
 from ml.llm.train import LogEntry, train
+from tests.contracts.predictor_contract import checkerboard_world
 
 SHORT = TINY.model_copy(update={"train_tokens": 6_000, "batch_tokens": 512, "log_every": 4, "save_every": 3})
 MADE_OF = ["adapter/adapter_model.safetensors", "adapter/adapter_config.json", "head.safetensors", "loss_curve.json"]
@@ -163,3 +165,27 @@ def test_the_learning_rate_rises_then_falls_to_its_share(steps: int, warmup: flo
     assert np.all(np.diff(shares[: peak + 1]) >= 0)
     assert np.all(np.diff(shares[peak:]) <= 1e-12)
     assert min(shares[peak:]) >= FINAL_SHARE - 1e-9
+
+
+def test_a_teacher_tells_what_users_in_common_say_and_leaves_held_out_ones_out(tiny_base: Path) -> None:
+    examples = checkerboard_world(200, np.random.default_rng(0))[0]
+    sample = draw_sample(examples, LineTokenizer(tiny_base), TINY, np.random.default_rng(0))
+    says = Teacher.fit(examples, sample.held_out).probabilities(sample.train_row)
+    group = np.arange(24) % 4
+    later = (examples.targets["position"] > 2).to_numpy()[sample.train_row]
+    own = says * (group == group[sample.train_target][:, None])
+    assert own.sum(axis=1)[later].mean() > 0.8
+    np.testing.assert_allclose(says.sum(axis=1), 1, atol=1e-5)
+    fewer = Teacher.fit(examples, np.arange(0, 200, 2)).probabilities(sample.train_row)
+    assert not np.allclose(fewer, says)
+
+
+def test_soft_targets_teach_what_few_hard_ones_cannot(tiny_base: Path, tmp_path: Path) -> None:
+    examples = checkerboard_world(400, np.random.default_rng(0))[0]
+    losses = []
+    for share in (0.0, 0.8):
+        work = tmp_path / str(share)
+        work.mkdir()
+        settings = TINY.model_copy(update={"train_tokens": 4_000, "cooccurrence_share": share})
+        losses.append(train(examples, tiny_base, settings, seed=0, work=work).metrics["validation_log_loss"])
+    assert losses[1] < losses[0]

@@ -7,10 +7,12 @@ import pytest
 
 from ml.predictors.controls import predict_controls
 from ml.predictors.predictions import from_probabilities, violations
-from ml.predictors.registry import BaselineSettings
+from ml.predictors.registry import BASELINES, BaselineSettings
+from ml.predictors.text_linear import TextLinearSettings
 from tests.contracts.predictor_contract import ADVERTISERS, build_examples
 
 K = 5
+QUICK = BaselineSettings(text_linear=TextLinearSettings(rank=8, epochs=1, min_prompts=1))
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +32,15 @@ def found():
     )
     eligible = ids[3:]  # three advertisers have left since the cutoff
     tables, seconds = predict_controls(
-        examples, examples.contexts, llm, eligible, BaselineSettings(), k=K, rng=np.random.default_rng(1)
+        examples, examples.contexts, llm, eligible, QUICK, k=K, rng=np.random.default_rng(1)
     )
     return tables, seconds, scored, eligible, llm
 
 
 def test_every_source_predicts_for_the_llms_users_only(found):
     tables, seconds, scored, _, _ = found
-    assert set(tables["source"]) == {"popularity", "repeat_last", "cooccurrence", "placebo"}
-    assert set(seconds) == {"popularity", "repeat_last", "cooccurrence"}
+    assert set(tables["source"]) == {*BASELINES, "placebo"}
+    assert set(seconds) == set(BASELINES)
     for _, table in tables.groupby("source"):
         assert set(table["user_id"]) == set(scored.user_ids)
 

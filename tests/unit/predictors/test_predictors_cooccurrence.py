@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml.predictors.cooccurrence import Cooccurrence, CooccurrenceSettings, calibrate, ease, to_probabilities
+from ml.predictors.cooccurrence import Cooccurrence, CooccurrenceSettings, ease
 from ml.predictors.popularity import Popularity
+from ml.predictors.scores import calibrate, to_probabilities
 from tests.contracts.predictor_contract import PredictorContract, build_examples, checkerboard_world
 
 
@@ -76,7 +77,7 @@ def test_nobody_converts_twice_is_a_stated_case() -> None:
     examples = build_examples([[i % 24] for i in range(50)])
     predictor = Cooccurrence().fit(examples)
     assert predictor.calibration.targets == 0
-    assert predictor.regularisation == max(predictor.settings.regularisations)
+    assert predictor.option == max(predictor.settings.regularisations)
     assert len(predictor.predict(examples.contexts, 3)) == 150
 
 

@@ -1,0 +1,72 @@
+"""Where tuning looks: for each source what one trial (of optuna) may change in its settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml.predictors.popularity import PopularitySettings
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+Changes = dict[str, object]
+
+
+def popularity(trial: Trial) -> Changes:
+    return {
+        "half_life_days": trial.suggest_float("popularity_half_life_days", 3, 720, log=True),
+        "smoothing": trial.suggest_float("popularity_smoothing", 0.1, 10, log=True),
+    }
+
+
+def repeat_last(trial: Trial) -> Changes:
+    return {
+        "half_life_days": trial.suggest_float("half_life_days", 3, 1500, log=True),
+        "popularity": _popularity(trial),
+    }
+
+
+def _history(trial: Trial) -> Changes:
+    decays = trial.suggest_categorical("decays", [False, True])
+    return {
+        "own_bonus": trial.suggest_float("own_bonus", 0.003, 1, log=True),
+        "half_life_days": trial.suggest_float("half_life_days", 7, 3000, log=True) if decays else None,
+        "popularity": _popularity(trial),
+    }
+
+
+def cooccurrence(trial: Trial) -> Changes:
+    return {"regularisations": (trial.suggest_float("regularisation", 5, 5000, log=True),), **_history(trial)}
+
+
+def ials(trial: Trial) -> Changes:
+    return {
+        "factors": trial.suggest_int("factors", 16, 256, log=True),
+        "regularisation": trial.suggest_float("regularisation", 0.1, 300, log=True),
+        "confidence": trial.suggest_float("confidence", 1, 100, log=True),
+        "own_share": trial.suggest_float("own_share", 0, 1),
+        **_history(trial),
+    }
+
+
+def itemknn(trial: Trial) -> Changes:
+    return {
+        "neighbours": trial.suggest_int("neighbours", 10, 1000, log=True),
+        "weighting": trial.suggest_categorical("weighting", ["cosine", "tfidf", "bm25"]),
+        **_history(trial),
+    }
+
+
+def text_linear(trial: Trial) -> Changes:
+    return {
+        "decay": trial.suggest_float("decay", 0.7, 1),
+        "rank": trial.suggest_int("rank", 32, 256, log=True),
+        "epochs": trial.suggest_int("epochs", 1, 6),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 3e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 3, log=True),
+        "scale": trial.suggest_float("scale", 3, 30, log=True),
+    }
+
+
+def _popularity(trial: Trial) -> PopularitySettings:
+    return PopularitySettings.model_validate(popularity(trial))
