@@ -72,15 +72,25 @@ class AdvertiserHead:
             hidden: h, shape (n, hidden).
             kept: shape (n_advertisers,), False where an advertiser has lost its residual and bias this step.
         """
+        return self.scores(hidden, *self.advertisers(kept))
+
+    def advertisers(self, kept: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The advertisers' side of the scores, which no user changes: (n_advertisers, hidden) and (n_advertisers,)."""
         import torch
         from torch.nn.functional import normalize
 
         t = self.tensors
         own = t["trained"] if kept is None else t["trained"] & kept
         text = normalize(t["text"] - t["text_mean"], dim=1)
-        advertisers = text + text @ t["projection"] + t["residual"] * own[:, None]
-        users = normalize(hidden.float() - t["centre"], dim=1)
-        return t["log_scale"].exp() * users @ advertisers.T + torch.where(own, t["bias"], t["shared_bias"])
+        sides = text + text @ t["projection"] + t["residual"] * own[:, None]
+        return sides, torch.where(own, t["bias"], t["shared_bias"])
+
+    def scores(self, hidden: torch.Tensor, advertisers: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Scores of users against `advertisers()`, shape (n, n_advertisers)."""
+        from torch.nn.functional import normalize
+
+        users = normalize(hidden.float() - self.tensors["centre"], dim=1)
+        return self.tensors["log_scale"].exp() * users @ advertisers.T + bias
 
     def for_catalogue(self, rows: np.ndarray, text: np.ndarray) -> AdvertiserHead:
         """The head over another catalogue; what it learned of T and the means stays.

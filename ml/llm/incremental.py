@@ -3,9 +3,10 @@
     <work>/states/shard-000.parquet         user_id, content_hash, state: what the model had read, float32
     <work>/predictions/shard-000.parquet    the table of `ml.predictors.predictions`
 
-A hidden state depends on the prompt and the model alone, so a user with the same content hash keeps it, and a changed
-catalogue costs one matrix product and no LLM call. A killed run loses at most one shard. It does not know whether the
-earlier day used the same model: the caller only offers states that did.
+A hidden state depends on the prompt and the model alone (not on who else is read: `ml.llm.shapes`), so a user
+with the same content hash keeps it, and a changed catalogue costs one matrix product and no LLM call. Users of several
+shards are read together where only few have changed, never more than the largest shard has: a killed run loses no more
+than that. It does not know whether the earlier day used the same model: the caller only offers states that did.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ import pyarrow.parquet as pq
 from ml.contexts.store import content_hashes
 from ml.contexts.stream import UserContexts
 from ml.llm.predictor import LLMPredictor
+from ml.llm.states import STATES, StoredStates, write_states, write_whole
 from ml.predictors.predictions import COLUMNS, FOLDER
 from ml.progress import Progress, silent
-
-STATES = "states"
 
 
 def shard_of(user_ids: np.ndarray, shards: int) -> np.ndarray:
@@ -66,74 +66,80 @@ def score_changed(
     """
     for folder in (STATES, FOLDER):
         (work / folder).mkdir(parents=True, exist_ok=True)
-    stored, hashes = _Stored(earlier), content_hashes(contexts)
-    shard, tables, read, done = shard_of(contexts.user_ids, shards), [], [], 0
-    for number in range(shards):
-        rows = np.flatnonzero(shard == number)
-        if not len(rows):
-            continue
-        name = f"shard-{number:03d}.parquet"
-        if not (work / FOLDER / name).exists():
-            mine, marks = contexts.take(rows), [hashes[row] for row in rows]
-            states, fresh = _states(predictor, mine, marks, stored)
-            _write(_states_table(mine.user_ids, marks, states, fresh), work / STATES / name)
-            _write(pa.Table.from_pandas(predictor.table(states, mine, k), preserve_index=False), work / FOLDER / name)
-        tables.append(pd.read_parquet(work / FOLDER / name))
-        users = pq.read_table(work / STATES / name, columns=["user_id", "fresh"])
-        read.append(users["user_id"].to_numpy()[users["fresh"].to_numpy()])
-        done += len(rows)
-        progress(done, len(contexts), "users")
-    if not tables:
+    shard, day = shard_of(contexts.user_ids, shards), _Day(contexts, StoredStates(earlier))
+    numbers = [int(number) for number in np.unique(shard)]
+    missing = [number for number in numbers if not (work / FOLDER / _name(number)).exists()]
+    done = len(contexts) - int(np.isin(shard, missing).sum())
+    for group in _groups(missing, shard, day.fresh):
+        fresh = np.flatnonzero(np.isin(shard, group) & day.fresh)
+        read = predictor.hidden_states(contexts.take(fresh))
+        for number in group:
+            rows = np.flatnonzero(shard == number)
+            mine, states = contexts.take(rows), day.states(rows, fresh, read)
+            write_states(work / STATES / _name(number), mine.user_ids, day.hashes[rows], states, day.fresh[rows])
+            table = pa.Table.from_pandas(predictor.table(states, mine, k), preserve_index=False)
+            write_whole(table, work / FOLDER / _name(number))
+            done += len(rows)
+            progress(done, len(contexts), "users")
+    return _collect(work, numbers)
+
+
+def _collect(work: Path, numbers: list[int]) -> Scored:
+    """All shards' predictions, and whom this attempt or a killed one before it has read."""
+    if not numbers:
         return Scored(pd.DataFrame(columns=COLUMNS), np.empty(0, dtype=object))
+    tables = [pd.read_parquet(work / FOLDER / _name(number)) for number in numbers]
+    users = [pq.read_table(work / STATES / _name(number), columns=["user_id", "fresh"]) for number in numbers]
+    read = [table["user_id"].to_numpy()[table["fresh"].to_numpy()] for table in users]
     predictions = pd.concat(tables).sort_values(["user_id", "rank"], kind="stable", ignore_index=True)
     return Scored(predictions, np.concatenate(read))
 
 
-class _Stored:
-    """Where the states of an earlier day lie, by user and content hash; the states themselves stay on disk."""
-
-    def __init__(self, directory: Path | None) -> None:
-        self.files = sorted((directory / STATES).glob("*.parquet")) if directory else []
-        parts = [pq.read_table(path, columns=["user_id", "content_hash"]).to_pandas() for path in self.files]
-        places = [part.assign(file=file, row=np.arange(len(part))) for file, part in enumerate(parts)]
-        empty = pd.DataFrame(columns=["user_id", "content_hash", "file", "row"])
-        self.places = pd.concat(places or [empty], ignore_index=True).set_index(["user_id", "content_hash"])
-
-    def find(self, user_ids: np.ndarray, hashes: list[str]) -> pd.DataFrame:
-        """Columns file and row, one row a user; null where there is no state of this very context."""
-        found: pd.DataFrame = self.places.reindex(pd.MultiIndex.from_arrays([user_ids, hashes]))
-        return found.reset_index(drop=True)
-
-    def read(self, file: int, rows: np.ndarray) -> np.ndarray:
-        """Some states of one file, shape (n, hidden)."""
-        column = pq.read_table(self.files[file], columns=["state"])["state"].combine_chunks()
-        values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)[rows]
-        return values
+def _name(number: int) -> str:
+    return f"shard-{number:03d}.parquet"
 
 
-def _states(
-    predictor: LLMPredictor, contexts: UserContexts, hashes: list[str], stored: _Stored
-) -> tuple[np.ndarray, np.ndarray]:
-    """States of the users, shape (n, hidden), and which of them were read now, shape (n,)."""
-    places = stored.find(contexts.user_ids, hashes)
-    fresh = places["file"].isna().to_numpy()
-    read = predictor.hidden_states(contexts.take(np.flatnonzero(fresh)))
-    states = np.empty((len(places), read.shape[1]), dtype=np.float32)
-    states[fresh] = read
-    for file, part in places[~fresh].astype(int).groupby("file"):
-        states[part.index] = stored.read(int(str(file)), part["row"].to_numpy())
-    return states, fresh
+def _groups(numbers: list[int], shard: np.ndarray, fresh: np.ndarray) -> list[list[int]]:
+    """Shards whose fresh users are read together: a few users fill no batch, and a kill costs a shard at most.
+
+    Args:
+        numbers: shards to score, ascending.
+        shard: of each user, shape (n_users,).
+        fresh: whose state has to be read, shape (n_users,).
+    """
+    most = int(np.bincount(shard).max(initial=0))
+    waiting = np.bincount(shard[fresh], minlength=int(shard.max(initial=0)) + 1)
+    groups: list[list[int]] = []
+    size = most
+    for number in numbers:
+        if size + waiting[number] > most or not groups:
+            groups.append([])
+            size = 0
+        groups[-1].append(number)
+        size += int(waiting[number])
+    return groups
 
 
-def _states_table(user_ids: np.ndarray, hashes: list[str], states: np.ndarray, fresh: np.ndarray) -> pa.Table:
-    column = pa.FixedSizeListArray.from_arrays(pa.array(states.ravel(), pa.float32()), states.shape[1])
-    columns = [pa.array(user_ids, pa.string()), pa.array(hashes, pa.string()), column, pa.array(fresh, pa.bool_())]
-    return pa.table(columns, names=["user_id", "content_hash", "state", "fresh"])
+class _Day:
+    """Whose state is stored and whose has to be read."""
 
+    def __init__(self, contexts: UserContexts, stored: StoredStates) -> None:
+        self.contexts, self.stored = contexts, stored
+        self.hashes = np.array(content_hashes(contexts), dtype=object)
+        self.places = stored.find(contexts.user_ids, self.hashes)
+        self.fresh: np.ndarray = self.places["file"].isna().to_numpy()
 
-def _write(table: pa.Table, path: Path) -> None:
-    # Split into byte streams, float32 that were computed in bf16 lose half their bytes to compression.
-    split = [f"{name}.list.element" for name in table.column_names if name == "state"]
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd", use_byte_stream_split=split or False, use_dictionary=not split)
-    temporary.replace(path)
+    def states(self, rows: np.ndarray, fresh: np.ndarray, read: np.ndarray) -> np.ndarray:
+        """States of some users, shape (n, hidden): read just now, or stored.
+
+        Args:
+            rows: the users.
+            fresh: the users who have been read just now, ascending.
+            read: their states, shape (n_fresh, hidden).
+        """
+        states = np.empty((len(rows), read.shape[1]), dtype=np.float32)
+        mine, places = self.fresh[rows], self.places.iloc[rows].reset_index(drop=True)
+        states[mine] = read[np.searchsorted(fresh, rows[mine])]
+        for file, part in places[~mine].astype(int).groupby("file"):
+            states[part.index] = self.stored.read(int(str(file)), part["row"].to_numpy())
+        return states

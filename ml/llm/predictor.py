@@ -27,11 +27,11 @@ from ml.llm.lora import load_merged
 from ml.llm.probe import use_threads
 from ml.llm.reader import open_reader
 from ml.llm.reading import advertiser_lines, embed_lines, read_layout
+from ml.llm.scoring import CatalogueScores
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
 from ml.llm.train import frozen_key, train
-from ml.llm.validation import log_softmax
-from ml.predictors.predictions import from_probabilities
+from ml.predictors.predictions import from_likeliest
 from ml.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -105,14 +105,16 @@ class LLMPredictor:
 
     def table(self, hidden: np.ndarray, contexts: UserContexts, k: int) -> pd.DataFrame:
         """Predictions from hidden states at hand, shape (n_users, hidden)."""
-        return from_probabilities(
-            self.distribution(hidden),
+        with use_threads(self._threads):
+            columns, probabilities = self._scores.likeliest(hidden, min(k, len(self.catalogue)))
+        return from_likeliest(
+            columns,
+            probabilities,
             user_ids=contexts.user_ids,
             advertiser_ids=self.advertiser_ids,
             day=contexts.as_of,
             source=self.name,
             model_version=self.model_version,
-            k=k,
         )
 
     def hidden_states(self, contexts: UserContexts, progress: Progress = silent) -> np.ndarray:
@@ -156,14 +158,8 @@ class LLMPredictor:
         Args:
             hidden: shape (n, hidden), from `hidden_states` of this model version.
         """
-        import torch
-
-        if not len(hidden):
-            return np.zeros((0, len(self.catalogue)))
-        with torch.inference_mode(), use_threads(self._threads):
-            logits = self._head.logits(torch.from_numpy(hidden)).numpy()
-        result: np.ndarray = np.exp(log_softmax(logits / self._config["temperature"]))
-        return result
+        with use_threads(self._threads):
+            return self._scores.distribution(hidden)
 
     def with_catalogue(self, catalogue: pd.DataFrame) -> LLMPredictor:
         """This model over another catalogue; only texts it has not embedded yet are read, by the frozen base.
@@ -184,7 +180,8 @@ class LLMPredictor:
                 )
         other = LLMPredictor(self.base, self.settings, seed=self.seed, model_version=self.model_version)
         other.__dict__.update(self.__dict__)
-        other.catalogue, other._head = catalogue.reset_index(drop=True), self._head.for_catalogue(rows, text)
+        other.catalogue = catalogue.reset_index(drop=True)
+        other._use(self._head.for_catalogue(rows, text))
         return other
 
     def _take_up(self, directory: Path) -> None:
@@ -202,8 +199,11 @@ class LLMPredictor:
         self._config, self.catalogue = config, pd.read_parquet(directory / checkpoint.CATALOGUE)
         self._tokenizer = LineTokenizer(self.base)
         self._device, self._dtype, self._threads = _compute(config, self.settings)
-        self._head: AdvertiserHead = checkpoint.load_head(directory)
+        self._use(checkpoint.load_head(directory))
         self._model: torch.nn.Module = load_merged(self._frozen_model(), directory / checkpoint.ADAPTER)
+
+    def _use(self, head: AdvertiserHead) -> None:
+        self._head, self._scores = head, CatalogueScores(head, self._config["temperature"])
 
     def _frozen_model(self) -> torch.nn.Module:
         """The base without adapters, with the weights it had in training."""

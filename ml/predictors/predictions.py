@@ -40,14 +40,43 @@ def from_probabilities(
     """
     k = min(k, probabilities.shape[1])
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return from_likeliest(
+        top,
+        np.take_along_axis(probabilities, top, axis=1),
+        user_ids=user_ids,
+        advertiser_ids=advertiser_ids,
+        day=day,
+        source=source,
+        model_version=model_version,
+    )
+
+
+def from_likeliest(
+    columns: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    user_ids: np.ndarray,
+    advertiser_ids: np.ndarray,
+    day: date,
+    source: str,
+    model_version: str,
+) -> pd.DataFrame:
+    """The table from each user's likeliest advertisers.
+
+    Args:
+        columns: shape (n_users, k), likeliest first.
+        probabilities: of these, shape (n_users, k).
+        user_ids, advertiser_ids, day, source, model_version: see `from_probabilities`.
+    """
+    k = columns.shape[1]
     return pd.DataFrame(
         {
             "user_id": np.repeat(user_ids, k),
             "day": day,
             "source": source,
-            "advertiser_id": advertiser_ids[top.ravel()],
+            "advertiser_id": advertiser_ids[columns.ravel()],
             "rank": np.tile(np.arange(1, k + 1), len(user_ids)),
-            "probability": np.take_along_axis(probabilities, top, axis=1).ravel().astype(np.float64),
+            "probability": probabilities.ravel().astype(np.float64),
             "model_version": model_version,
         },
         columns=COLUMNS,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +18,7 @@ from llm_worlds import Trained, catalogue
 
 from ml.contexts.labels import stable_sample
 from ml.contexts.stream import UserContexts
-from ml.llm.incremental import FOLDER, score_changed, shard_of
+from ml.llm.incremental import FOLDER, _groups, score_changed, shard_of
 from ml.predictors.predictions import COLUMNS
 
 K = 5
@@ -109,6 +114,63 @@ def test_a_killed_run_repeats_no_finished_shard(trained, contexts, tmp_path):
     assert sorted(scored.read) == sorted(contexts.user_ids), (
         "users of finished shards were read, too: by the killed run"
     )
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = ["tests/unit/llm"]
+import numpy as np
+from llm_worlds import TINY, last_search_world
+from ml.llm.incremental import score_changed
+from ml.llm.predictor import LLMPredictor
+
+checkpoint, base, work = map(Path, sys.argv[1:])
+predictor = LLMPredictor.load(checkpoint, base, model_version="v1", settings=TINY)
+read = predictor.read
+calls = []
+
+def killed(layout, progress):
+    calls.append(len(layout.prompts))
+    if len(calls) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(layout, progress)
+
+predictor.read = killed
+score_changed(predictor, last_search_world(400).contexts.take(np.arange(60)), 5, work, shards=6)
+"""
+
+
+def test_kill_9_loses_the_shard_that_was_being_read(trained, contexts, tiny_base, tmp_path):
+    work = tmp_path / "work"
+    command = [sys.executable, "-c", KILLED, str(trained.checkpoint), str(tiny_base), str(work)]
+    done = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    assert done.returncode == -signal.SIGKILL
+    finished = {path: path.stat().st_mtime_ns for path in (work / FOLDER).glob("shard-*.parquet")}
+    assert len(finished) == 3
+    reader = Reader(trained.predictor)
+    scored = score_changed(reader, contexts, K, work, shards=6)
+    shard = shard_of(contexts.user_ids, 6)
+    kept = [int(path.stem.split("-")[1]) for path in finished]
+    assert set(reader.read) == set(contexts.user_ids[~np.isin(shard, kept)])
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert same(scored.predictions, trained.predictor.predict(contexts, K))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=80),
+    st.sets(st.integers(0, 9), min_size=0),
+)
+def test_few_changed_users_of_many_shards_are_read_together(users, finished):
+    shard, fresh = (np.array(column) for column in zip(*users, strict=True))
+    missing = sorted(set(shard.tolist()) - finished)
+    groups = _groups(missing, shard, fresh)
+    assert [number for group in groups for number in group] == missing
+    largest = np.bincount(shard).max()
+    waiting = [int((fresh & np.isin(shard, group)).sum()) for group in groups]
+    assert all(size <= largest for size in waiting)
+    if missing and fresh[np.isin(shard, missing)].sum() <= largest:
+        assert len(groups) == 1
 
 
 def test_nobody_to_score(trained, contexts, tmp_path):
