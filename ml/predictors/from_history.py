@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.predictors.blocks import InBlocks
+from ml.predictors.held_out import held_out_users
 from ml.predictors.histories import Histories, columns_of, read_histories
 from ml.predictors.popularity import Popularity, PopularitySettings, version
 from ml.predictors.scores import Calibration, calibrate, to_probabilities
@@ -111,8 +112,7 @@ class FromHistory(InBlocks):
 
     def _held_out(self, user_ids: np.ndarray) -> np.ndarray:
         """Mask of held-out users: by hash, so that it depends on no other user and no seed."""
-        hashes = pd.util.hash_array(np.asarray(user_ids, dtype=object))
-        return np.asarray(hashes % 10_000 < self.settings.held_out_share * 10_000)
+        return held_out_users(user_ids, self.settings.held_out_share)
 
     def _held_out_targets(
         self, histories: Histories, examples: TrainingExamples, held_out: np.ndarray

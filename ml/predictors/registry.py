@@ -15,6 +15,7 @@ from ml.predictors.ials import Ials, IalsSettings
 from ml.predictors.itemknn import ItemKnn, ItemKnnSettings
 from ml.predictors.popularity import Popularity, PopularitySettings
 from ml.predictors.repeat_last import RepeatLast, RepeatLastSettings
+from ml.predictors.sequence import SequencePredictor, SequenceSettings
 from ml.predictors.text_linear import TextLinear, TextLinearSettings
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class BaselineSettings(BaseModel):
     """Nearest neighbours of the user's own past."""
     text_linear: TextLinearSettings = Field(default_factory=TextLinearSettings)
     """The words of the prompt, without pretraining."""
+    sequence: SequenceSettings = Field(default_factory=SequenceSettings)
+    """A transformer over the events themselves, without their names."""
 
     @classmethod
     def with_half_life(cls, days: float) -> BaselineSettings:
@@ -68,6 +71,7 @@ BASELINES: dict[str, Source] = {
     Ials.name: Source(lambda s: Ials(s.ials), search_spaces.ials),
     ItemKnn.name: Source(lambda s: ItemKnn(s.itemknn), search_spaces.itemknn),
     TextLinear.name: Source(lambda s: TextLinear(s.text_linear), search_spaces.text_linear),
+    SequencePredictor.name: Source(lambda s: SequencePredictor(s.sequence), search_spaces.sequence),
 }
 
 

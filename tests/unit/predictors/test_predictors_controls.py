@@ -8,11 +8,14 @@ import pytest
 from ml.predictors.controls import predict_controls
 from ml.predictors.predictions import from_probabilities, violations
 from ml.predictors.registry import BASELINES, BaselineSettings
+from ml.predictors.sequence import SequenceSettings
 from ml.predictors.text_linear import TextLinearSettings
 from tests.contracts.predictor_contract import ADVERTISERS, build_examples
 
 K = 5
-QUICK = BaselineSettings(text_linear=TextLinearSettings(rank=8, epochs=1, min_prompts=1))
+QUICK = BaselineSettings(
+    text_linear=TextLinearSettings(rank=8, epochs=1, min_prompts=1), sequence=SequenceSettings(hidden=8, epochs=1)
+)
 
 
 @pytest.fixture(scope="module")
