@@ -23,8 +23,7 @@ from ml.lake import Lake
 from ml.timeline import end_of
 
 # `greatest`: nothing is known before it happens, whatever a log says, or a conversion could stand in its own history.
-STREAM = """
-    CREATE TEMP TABLE stream AS
+STREAM_QUERY = """
     WITH consenting AS (SELECT user_id FROM users WHERE consent)
     SELECT user_id, event_time AS time, event_time, event_id AS id, kind,
            CASE WHEN kind = 'search' THEN text END AS text,
@@ -36,6 +35,7 @@ STREAM = """
            'conversion', NULL, ads.category, c.advertiser_id
     FROM conversions c SEMI JOIN consenting USING (user_id) LEFT JOIN ads ON ads.ad_id = c.ad_id
 """
+STREAM = f"CREATE TEMP TABLE stream AS {STREAM_QUERY}"
 MEMBERS = """
     CREATE TEMP TABLE members AS
     SELECT user_id, age_bucket, gender, region
