@@ -75,7 +75,7 @@ def plan_of(settings: Settings, today: date) -> CheckPlan:
         first_day=settings.first_day if by_mapping else None,
         today=None if settings.source == "world" else today,
         days_only=settings.source == "purchases",
-        top_k=predictions.top_k,
+        top_k=min(predictions.top_k, 20),  # fewer make the figures shown mean little; at 50 recall is 1 then
         min_advertisers_with_targets=limits.min_advertisers_with_targets,
     )
 

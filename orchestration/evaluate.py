@@ -23,12 +23,12 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     llm = read_predictions(llm_directory)
     controls = read_predictions(stage.input("control_predictions"))
     predictions = {"llm": llm, **{str(name): table for name, table in controls.groupby("source")}}
-    catalogue = pd.read_parquet(llm_directory / "catalogue.parquet")["advertiser_id"].to_numpy()
+    catalogue = pd.read_parquet(llm_directory / "catalogue.parquet")
     contexts = read_contexts(stage.input("user_contexts") / "contexts")
     labels, is_new, left_out = labelled(lake, timeline, contexts, llm["user_id"].unique())
     rng = [np.random.default_rng([settings.seed, 5, part]) for part in range(3)]
     shown = settings.evaluation
-    predictors = study_predictors(predictions, labels, is_new, catalogue, shown, rng[0])
+    predictors = study_predictors(predictions, contexts, labels, is_new, catalogue, shown, rng[0])
     stage.progress(1, 3, "parts")
     retrieval = AdRetrieval.load(stage.input("retrieval_model"))
     found = study_retrieval(retrieval, predictions, labels, is_new, settings.candidates, shown, rng[1])

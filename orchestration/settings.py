@@ -51,7 +51,7 @@ class PredictionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    top_k: int = Field(20, ge=1)
+    top_k: int = Field(50, ge=1)
     """Advertisers kept per user."""
     shards: int = Field(16, ge=1)
     """Pieces of the batch; a killed run loses at most one."""

@@ -19,9 +19,10 @@ from ml.contexts.labels import new_to_user, test_labels, with_context
 from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings
+from ml.evaluation.calibration import Forecasts, calibration
 from ml.evaluation.importance import study_importance
+from ml.evaluation.ranked import groups_of, judge, ranks_in_table
 from ml.evaluation.ranking import ranking_quality
-from ml.evaluation.recall import recall
 from ml.evaluation.retrieval import retrieval_recall
 from ml.lake import Lake
 from ml.progress import Progress, silent
@@ -68,24 +69,29 @@ def labelled(
 
 def study_predictors(
     predictions: dict[str, pd.DataFrame],
+    contexts: UserContexts,
     labels: pd.DataFrame,
     is_new: np.ndarray,
-    catalogue_ids: np.ndarray,
+    catalogue: pd.DataFrame,
     settings: EvaluationSettings,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Recall of every source, and the paired differences of the LLM against each."""
-    found = recall(predictions, labels, is_new, catalogue_ids, rng=rng, settings=settings)
-    outside = ~np.isin(labels["advertiser_id"].to_numpy(), catalogue_ids)
+    """Rankings and calibration of every source, and the paired differences of the LLM against each."""
+    ids = catalogue["advertiser_id"].to_numpy()
+    groups = groups_of(contexts, labels, is_new, catalogue)
+    ranks = {source: ranks_in_table(table, labels) for source, table in predictions.items()}
+    found = judge(ranks, groups, rng=rng, settings=settings)
+    forecasts = {source: Forecasts.of_table(table, labels, ids) for source, table in predictions.items()}
     return {
         "counts": {
             "test_users": len(labels),
             "new_share": float(np.mean(is_new)),
-            "catalogue": len(catalogue_ids),
-            "labels_outside_catalogue": float(outside.mean()),
+            "catalogue": len(ids),
+            "labels_outside_catalogue": float(np.mean(~groups["catalogue"])),
         },
         "predictors": found.metrics_json(),
         "predictor_differences": found.differences_json(),
+        "predictor_calibration": calibration(forecasts, rng=rng.spawn(1)[0], settings=settings).metrics_json(),
     }
 
 

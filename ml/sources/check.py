@@ -48,7 +48,7 @@ class CheckPlan:
     """The day on which the check is made: nothing can have happened later. Null for a simulated source."""
     days_only: bool = False
     """The source knows days, not moments."""
-    top_k: int = 20
+    top_k: int = 50
     min_advertisers_with_targets: int = 5
 
 

@@ -1,4 +1,4 @@
-"""recall: ranks against a plain loop; misses that must count."""
+"""Recall, NDCG and MRR by groups: against a plain loop; misses that must count."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ import pandas as pd
 import pytest
 
 from ml.errors import BadInput
-from ml.evaluation.bootstrap import EvaluationSettings
-from ml.evaluation.recall import METRICS, ranks, recall, usual_pairs
+from ml.evaluation.bootstrap import EvaluationSettings, Resamples
+from ml.evaluation.ranked import (
+    METRICS,
+    exclusive_hits,
+    groups_of,
+    judge,
+    ranks_in_matrix,
+    ranks_in_table,
+    rare_advertisers,
+    usual_pairs,
+)
+from ml.evaluation.results import Evaluation
 from ml.predictors.predictions import from_probabilities
+from tests.contracts.predictor_contract import build_examples
 
 QUICK = EvaluationSettings(resamples=100)
 IDS = np.array([f"a{i:02d}" for i in range(30)])
@@ -32,6 +43,17 @@ def predicted(order: np.ndarray, users: list[str], k: int = 20) -> pd.DataFrame:
     )
 
 
+def recall(  # type: ignore[no-untyped-def]
+    tables: dict[str, pd.DataFrame], labels: pd.DataFrame, is_new: np.ndarray, ids: np.ndarray, *, rng, settings=QUICK
+) -> Evaluation:
+    """Judge tables: groups new and catalogue as asked, the others everybody."""
+    everybody = np.ones(len(labels), dtype=bool)
+    inside = np.isin(labels["advertiser_id"], ids)
+    groups = {"": everybody, "new": is_new, "short": everybody, "rare": everybody, "catalogue": inside}
+    ranks = {name: ranks_in_table(table, labels) for name, table in tables.items()}
+    return judge(ranks, groups, rng=rng, settings=settings)
+
+
 @pytest.fixture
 def sample() -> tuple[dict[str, pd.DataFrame], pd.DataFrame, np.ndarray]:
     """50 users; source "first" ranks a00 first for everybody, "truth" ranks each target first."""
@@ -49,6 +71,10 @@ def test_recall_is_the_share_of_targets_among_the_first_k(sample) -> None:  # ty
     is_new = np.arange(50) % 3 == 0
     found = recall(tables, labels, is_new, IDS, rng=np.random.default_rng(0), settings=QUICK).metrics
     for k in (1, 5, 10, 20):
+        gains = [1 / np.log2(2 + t) if t < k else 0 for t in target]
+        assert found["first"][f"ndcg@{k}"].value == pytest.approx(np.mean(gains))
+        reciprocal = [1 / (1 + t) if t < k else 0 for t in target]
+        assert found["first"][f"mrr@{k}"].value == pytest.approx(np.mean(reciprocal))
         assert found["first"][f"recall@{k}"].value == pytest.approx((target < k).mean())
         assert found["first"][f"new_recall@{k}"].value == pytest.approx((target < k)[is_new].mean())
         assert found["truth"][f"recall@{k}"].value == 1
@@ -97,7 +123,7 @@ def test_same_seed_same_numbers(sample) -> None:  # type: ignore[no-untyped-def]
 def test_ranks_follow_the_labels_order() -> None:
     table = predicted(np.tile(np.arange(30), (3, 1)), ["x", "y", "z"], k=4)
     labels = pd.DataFrame({"user_id": ["z", "nobody", "x", "y"], "advertiser_id": ["a03", "a00", "a00", "a04"]})
-    assert list(ranks(table, labels)) == [4, np.inf, 1, np.inf]
+    assert list(ranks_in_table(table, labels)) == [4, np.inf, 1, np.inf]
 
 
 def test_two_labels_of_a_user_are_refused(sample) -> None:  # type: ignore[no-untyped-def]
@@ -110,3 +136,45 @@ def test_pairs_need_their_sources() -> None:
     assert usual_pairs(["popularity", "placebo"]) == [("placebo", "popularity")]
     assert usual_pairs(["llm", "placebo"]) == [("llm", "placebo")]
     assert usual_pairs(["popularity"]) == []
+
+
+def test_groups_are_what_they_are_called() -> None:
+    contexts = build_examples([[1], [1, 2, 3], [1, 2, 3, 4], []]).contexts
+    contexts = contexts.take(np.array([0, 2, 3]))  # u0 has 1 conversion, u2 4, u3 none
+    catalogue = pd.DataFrame({"advertiser_id": ["a00", "a01", "a02"], "conversions": [1, 8, 1]})
+    labels = pd.DataFrame({"user_id": contexts.user_ids[::-1], "advertiser_id": ["a00", "a01", "elsewhere"]})
+    groups = groups_of(contexts, labels, np.array([True, False, True]), catalogue)
+    assert {name: list(mask) for name, mask in groups.items()} == {
+        "": [True, True, True],
+        "new": [True, False, True],
+        "short": [True, False, True],
+        "rare": [True, False, False],
+        "catalogue": [True, True, False],
+    }
+    assert list(rare_advertisers(catalogue)) == ["a00", "a02"]
+
+
+def test_ranks_in_a_matrix_are_those_in_its_table() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.integers(0, 6, size=(40, 30)) / 200
+    users = [f"u{i}" for i in range(40)]
+    table = from_probabilities(
+        probabilities,
+        user_ids=np.array(users),
+        advertiser_ids=IDS,
+        day=date(2026, 1, 1),
+        source="s",
+        model_version="v",
+        k=30,
+    )
+    column = rng.integers(-1, 30, size=40)
+    names = np.where(column >= 0, IDS[column], "elsewhere")
+    labels = pd.DataFrame({"user_id": users, "advertiser_id": names})
+    np.testing.assert_array_equal(ranks_in_matrix(probabilities, column), ranks_in_table(table, labels))
+
+
+def test_exclusive_hits_are_those_that_nobody_else_has() -> None:
+    ranks = {"a": np.array([1, 5, 30, 2]), "b": np.array([1, 25, 1, np.inf]), "c": np.array([40, 40, 40, 2.0])}
+    resamples = Resamples(4, 100, np.random.default_rng(0))
+    assert exclusive_hits(ranks, "a", ["b"], k=20, resamples=resamples).value == pytest.approx(2 / 3)
+    assert exclusive_hits(ranks, "a", ["b", "c"], k=20, resamples=resamples).value == pytest.approx(1 / 3)

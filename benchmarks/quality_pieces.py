@@ -1,0 +1,192 @@
+"""The pieces of the quality benchmark: each source's whole distribution for the judged users of a fold, kept on disk.
+
+    python -m benchmarks.quality_pieces --data <amazon14> --out var/quality [--only PIECE ...]
+
+A finished piece is not made again, and a killed LLM training goes on from its last resume point, so the hours this
+takes can be split at will. `benchmarks.predictor_quality` makes the tables out of them.
+
+    tuned/<source>.json          settings found on the validation fold, and every trial
+    validation/<source>.npz      what it says of the validation users: blends and calibration are learned there
+    test/<source>[-s<seed>].npz  what it says of the test users, fitted anew on all before
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.amazon14 import TEST, VALIDATION, read_fold
+from ml.artifacts import write_json
+from ml.llm.predictor import LLMPredictor
+from ml.llm.settings import LLMSettings
+from ml.llm.train import train
+from ml.predictors.fold import Fold
+from ml.predictors.registry import BASELINES, BaselineSettings
+from ml.predictors.tuning import tune
+
+TRIALS = 20
+SEEDS = (0, 1, 2)
+HALF_LIFE_DAYS = 91
+LLM = LLMSettings(
+    train_tokens=2 * 650_000,
+    epochs=2,
+    validation_share=0.03,
+    validation_points=3,
+    batch_tokens=2048,
+    log_every=20,
+    save_every=20,
+    head_learning_rate=3e-3,
+    cooccurrence_share=0.5,
+)
+"""Chosen on the validation fold (docs/results/llm-sweep.md); about 12,000 users, twice."""
+
+
+class Bench:
+    """Where things lie, and the folds."""
+
+    def __init__(self, data: Path, base: Path, out: Path) -> None:
+        self.data, self.base, self.out = data, base, out
+        self._folds: dict[str, Fold] = {}
+
+    def fold(self, name: str) -> Fold:
+        if name not in self._folds:
+            day = {"validation": VALIDATION, "test": TEST}[name]
+            self._folds[name] = read_fold(self.data, day, self.out / "amazon14")
+        return self._folds[name]
+
+    def keep(self, fold: str, name: str, make: Callable[[], tuple[np.ndarray, dict[str, Any]]]) -> None:
+        """Make a piece unless it is there; the second value is what it cost."""
+        path = self.out / fold / f"{name}.npz"
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probabilities, cost = make()
+        temporary = path.with_name(f".{name}.tmp.npz")
+        np.savez(temporary, p=probabilities.astype(np.float32), cost=json.dumps(cost))
+        temporary.replace(path)
+        print(f"{fold}/{name}: {cost}", flush=True)
+
+    def read(self, fold: str, name: str) -> np.ndarray:
+        """A piece's distribution, float64, shape (n_judged, n_advertisers)."""
+        p = np.load(self.out / fold / f"{name}.npz")["p"].astype(np.float64)
+        return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+    def cost(self, fold: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(str(np.load(self.out / fold / f"{name}.npz")["cost"]))
+        return found
+
+
+def tuned_settings(bench: Bench, source: str) -> BaselineSettings:
+    """Settings found by TRIALS trials on the validation fold."""
+    path = bench.out / "tuned" / f"{source}.json"
+    if not path.exists():
+        found = tune(
+            source,
+            bench.fold("validation"),
+            BaselineSettings.with_half_life(HALF_LIFE_DAYS),
+            trials=TRIALS,
+            seed=0,
+            progress=lambda done, total, unit: print(f"{source}: {done} of {total} {unit}", flush=True),
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(
+            path,
+            {
+                "settings": found.settings.model_dump(mode="json"),
+                "before": found.before,
+                "value": found.value,
+                "trials": json.loads(found.trials.to_json(orient="records")),
+            },
+        )
+    return BaselineSettings.model_validate(json.loads(path.read_text())["settings"])
+
+
+def baseline(bench: Bench, fold: str, source: str, settings: BaselineSettings) -> tuple[np.ndarray, dict[str, Any]]:
+    """A cheap source, fitted on all training users of a fold."""
+    data, start = bench.fold(fold), time.process_time()
+    fitted = BASELINES[source].make(settings).fit(data.examples)
+    middle = time.process_time()
+    probabilities = fitted.probabilities(data.contexts)
+    return probabilities, {
+        "fit_cpu_seconds": middle - start,
+        "predict_cpu_seconds": time.process_time() - middle,
+        "train_users": len(data.examples.contexts),
+        "users": len(data.contexts),
+    }
+
+
+def llm(
+    bench: Bench, fold: str, name: str, seed: int, settings: LLMSettings, examples: Any = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The LLM, trained on a sample of a fold's training users; states of frozen layers are shared by all pieces."""
+    data, work = bench.fold(fold), bench.out / "work" / f"{fold}-{name}"
+    work.mkdir(parents=True, exist_ok=True)
+    start, last = time.process_time(), [0.0]
+
+    def progress(done: float, total: float, unit: str) -> None:
+        if time.monotonic() - last[0] > 60:
+            last[0] = time.monotonic()
+            print(f"{fold}/{name}: {done:,.0f} of {total:,.0f} {unit}", flush=True)
+
+    kept = bench.out / "kept"
+    result = train(examples or data.examples, bench.base, settings, seed=seed, work=work, cache=kept, progress=progress)
+    middle = time.process_time()
+    predictor = LLMPredictor.load(work, bench.base, model_version=name, settings=settings, cache=kept)
+    probabilities = predictor.distribution(predictor.hidden_states(data.contexts, progress))
+    return probabilities, {
+        "fit_cpu_seconds": middle - start,
+        "predict_cpu_seconds": time.process_time() - middle,
+        "train_users": result.counts["train_users"],
+        "users": len(data.contexts),
+        "counts": result.counts,
+        "validation": result.metrics,
+        "temperature": result.temperature,
+        "tokens_per_second": result.compute["train_tokens_per_second"],
+    }
+
+
+def pieces(bench: Bench) -> dict[str, Callable[[], None]]:
+    """Every piece by name, in the order in which they are made."""
+    made: dict[str, Callable[[], None]] = {}
+
+    def cheap(source: str) -> Callable[[], None]:
+        def make() -> None:
+            settings = tuned_settings(bench, source)
+            for fold in ("validation", "test"):
+                bench.keep(fold, source, lambda fold=fold: baseline(bench, fold, source, settings))  # type: ignore[misc]
+
+        return make
+
+    def large(fold: str, name: str, seed: int, settings: LLMSettings) -> Callable[[], None]:
+        return lambda: bench.keep(fold, name, lambda: llm(bench, fold, name, seed, settings))
+
+    for source in BASELINES:
+        made[source] = cheap(source)
+    made["llm-validation"] = large("validation", "llm", 0, LLM)
+    for seed in SEEDS:
+        made[f"llm-s{seed}"] = large("test", f"llm-s{seed}", seed, LLM)
+    random = LLM.model_copy(update={"weights": "random"})
+    made["random-s0"] = large("test", "llm_random-s0", 0, random)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base", type=Path, default=Path("var/base_models/smollm2-135m"))
+    parser.add_argument("--out", type=Path, default=Path("var/quality"))
+    parser.add_argument("--only", nargs="*")
+    given = parser.parse_args()
+    every = pieces(Bench(given.data, given.base, given.out))
+    for name in given.only or every:
+        every[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""How good a ranking of advertisers is for users with one target each: recall, NDCG and MRR, by groups of targets.
+
+    recall@k   is the target among the first k
+    ndcg@k     1 / log2(1 + rank) if it is, else 0 (Järvelin & Kekäläinen 2002, with one relevant item)
+    mrr@k      1 / rank if it is, else 0
+
+A metric of a group is a mean over its users and has the group's name before it (`new_recall@10`); all users are the
+group without a name. It knows only ranks: nothing of probabilities, nor which source is favoured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ml.contexts.stream import UserContexts
+from ml.errors import BadInput
+from ml.evaluation.bootstrap import EvaluationSettings, Resamples, Statistic, evaluate, ratio_of_sums
+from ml.evaluation.results import Evaluation, Interval
+
+CUTS = (1, 5, 10, 20, 50)
+KINDS = ("recall", "ndcg", "mrr")
+GROUPS = ("", "new", "short", "rare", "catalogue")
+"""All; advertisers new to the user; users with SHORT_HISTORY conversions or fewer; rare advertisers (see
+`rare_advertisers`); targets in the catalogue."""
+SHORT_HISTORY = 3
+RARE_SHARE = 0.2
+METRICS = tuple(
+    f"{group}_{kind}@{k}".lstrip("_")
+    for group in GROUPS
+    for kind in (KINDS if group != "catalogue" else KINDS[:1])
+    for k in CUTS
+)
+
+
+def judge(
+    ranks: Mapping[str, np.ndarray],
+    groups: Mapping[str, np.ndarray],
+    *,
+    rng: np.random.Generator,
+    settings: EvaluationSettings | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> Evaluation:
+    """Every metric of every source on the same users, with paired differences.
+
+    Args:
+        ranks: source -> rank of each user's target, inf where it is not among the predictions, shape (n_users,).
+        groups: what `groups_of` gives: name -> mask, shape (n_users,).
+        rng: draws the resamples.
+        settings: number of draws.
+        pairs: (source, against) to compare; by default `usual_pairs`.
+    """
+    sources = list(ranks)
+    resamples = Resamples(len(next(iter(ranks.values()))), (settings or EvaluationSettings()).resamples, rng)
+    numerators, denominators = _terms(np.stack([ranks[source] for source in sources], axis=1), groups)
+    return evaluate(
+        resamples,
+        ratio_of_sums(numerators, denominators),
+        arms=sources,
+        metrics=METRICS,
+        pairs=usual_pairs(sources) if pairs is None else pairs,
+    )
+
+
+def _terms(ranks: np.ndarray, groups: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Numerators (n_users, n_sources, n_metrics) and denominators (n_users, 1, n_metrics) of METRICS."""
+    found = ranks[:, :, None] <= CUTS
+    with np.errstate(divide="ignore"):
+        gains = {"recall": np.ones_like(ranks), "ndcg": 1 / np.log2(1 + ranks), "mrr": 1 / ranks}
+    values = {kind: gain[:, :, None] * found for kind, gain in gains.items()}
+    numerators, denominators = [], []
+    for group in GROUPS:
+        mask = groups[group].astype(float)
+        for kind in KINDS if group != "catalogue" else KINDS[:1]:
+            numerators.append(values[kind] * mask[:, None, None])
+            denominators.append(np.repeat(mask[:, None, None], len(CUTS), axis=2))
+    return np.concatenate(numerators, axis=2), np.concatenate(denominators, axis=2)
+
+
+def groups_of(
+    contexts: UserContexts, labels: pd.DataFrame, is_new: np.ndarray, catalogue: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """Which labels belong to each of GROUPS, shape (n_labels,) each.
+
+    Args:
+        contexts: streams of the snapshot day, all labelled users among them.
+        labels: user_id, advertiser_id.
+        is_new: see `ml.contexts.labels.new_to_user`.
+        catalogue: advertisers that could be predicted, with their conversions so far (`ml.predictors.catalogue`).
+    """
+    counts = np.bincount(contexts.conversions()["user"], minlength=len(contexts))
+    rows = pd.Index(contexts.user_ids).get_indexer(pd.Index(labels["user_id"]))
+    targets = labels["advertiser_id"].to_numpy()
+    return {
+        "": np.ones(len(labels), dtype=bool),
+        "new": np.asarray(is_new, dtype=bool),
+        "short": counts[rows] <= SHORT_HISTORY,
+        "rare": np.isin(targets, rare_advertisers(catalogue)),
+        "catalogue": np.isin(targets, catalogue["advertiser_id"].to_numpy()),
+    }
+
+
+def rare_advertisers(catalogue: pd.DataFrame) -> np.ndarray:
+    """Ids of the smallest advertisers that together hold RARE_SHARE of the catalogue's conversions so far."""
+    ascending = catalogue.sort_values(["conversions", "advertiser_id"], kind="stable")
+    until = ascending["conversions"].cumsum()
+    return np.asarray(ascending["advertiser_id"].to_numpy()[until <= RARE_SHARE * until.iloc[-1]])
+
+
+def exclusive_hits(
+    ranks: Mapping[str, np.ndarray], source: str, others: Sequence[str], *, k: int, resamples: Resamples
+) -> Interval:
+    """Share of a source's hits at k that none of `others` has, with its interval.
+
+    Two runs of one source differ by chance alone, so the figure means something only beside that of a second
+    seed of the best other source.
+    """
+    hits = ranks[source] <= k
+    missed = ~np.any([ranks[other] <= k for other in others], axis=0)
+    return resamples.interval(exclusive(hits, missed))
+
+
+def exclusive(hits: np.ndarray, missed: np.ndarray) -> Statistic:
+    """Statistic: share of `hits` that the others `missed`, both shape (n_users,)."""
+    return ratio_of_sums((hits & missed).astype(float), hits.astype(float))
+
+
+def usual_pairs(sources: Sequence[str]) -> list[tuple[str, str]]:
+    """llm against every other source, and placebo against popularity: as far as they are there."""
+    pairs = [("llm", source) for source in sources if source != "llm"] if "llm" in sources else []
+    return [*pairs, ("placebo", "popularity")] if {"placebo", "popularity"} <= set(sources) else pairs
+
+
+def ranks_in_table(predictions: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
+    """Rank of each label's advertiser in its user's predictions, inf where it is not among them, shape (n_labels,).
+
+    Args:
+        predictions: user_id, advertiser_id, rank; at most once per user and advertiser.
+        labels: user_id, advertiser_id: one a user.
+
+    Raises:
+        BadInput: two labels of one user.
+    """
+    if labels["user_id"].duplicated().any():
+        raise BadInput("several labels of one user", where="labels", remedy="keep the first conversion of each user")
+    keys = ["user_id", "advertiser_id"]
+    found = labels[keys].merge(predictions[[*keys, "rank"]], on=keys, how="left", validate="many_to_one")
+    return np.asarray(found["rank"].fillna(np.inf).to_numpy(dtype=float))
+
+
+def ranks_in_matrix(probabilities: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Rank of each target in a whole distribution, ties to the lower column, inf outside the catalogue.
+
+    Args:
+        probabilities: shape (n, n_advertisers).
+        column: shape (n,): catalogue row of each target, -1 outside it.
+    """
+    at = np.maximum(column, 0)
+    own = probabilities[np.arange(len(column)), at][:, None]
+    before = (probabilities > own) | ((probabilities == own) & (np.arange(probabilities.shape[1]) < at[:, None]))
+    return np.where(column >= 0, 1.0 + before.sum(axis=1), np.inf)
