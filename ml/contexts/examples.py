@@ -64,8 +64,9 @@ def all_targets(contexts: UserContexts) -> pd.DataFrame:
             "event_time": found["event_time"].to_numpy(),
             "known_at": found["time"].to_numpy(),
             "visible_until": events["time"].reindex(last_read).to_numpy(),
+            "interest": found["category"].to_numpy(),
         }
-    ).astype({"advertiser_id": "str"})
+    ).astype({"advertiser_id": "str", "interest": "str"})
 
 
 def _known_before_day(contexts: UserContexts, user: np.ndarray, moment: pd.Series) -> np.ndarray:

@@ -31,6 +31,7 @@ TARGET_SCHEMA = pa.schema(
         ("position", pa.int64()),
         ("advertiser_id", pa.string()),
         *((name, pa.timestamp("us")) for name in ("event_time", "known_at", "visible_until")),
+        ("interest", pa.string()),
     ]
 )
 CATALOGUE_SCHEMA = pa.schema(

@@ -71,7 +71,8 @@ class TrainingExamples:
         contexts: every consenting user's stream at the Timeline's predictor cutoff.
         targets: one row a conversion: `user` (row), `position` (read there: after the last event known
             before the conversion's UTC day began), `advertiser_id`, `event_time`, `known_at`,
-            `visible_until` (time of the event before `position`, or NaT).
+            `visible_until` (time of the event before `position`, or NaT), `interest` (category of the
+            conversion, or null).
         catalogue: the advertisers eligible on the cutoff day, see `ml.predictors.catalogue`.
     """
 

@@ -2,6 +2,7 @@
 
 adapter/            peft directory (safetensors)
 head.safetensors    the advertiser head, with the embedded texts of its catalogue
+interests.safetensors  the interests head (its names: config.json), if there is one
 catalogue.parquet   advertisers in the head's order
 loss_curve.json     one entry a logged step
 compute.json        device, dtype, threads, speeds measured (differs from run to run)
@@ -20,10 +21,12 @@ import pandas as pd
 from ml.artifacts import write_json
 from ml.errors import BadInput
 from ml.llm.head import AdvertiserHead
+from ml.llm.interests import InterestHead
 from ml.llm.lora import save_adapters
 
 ADAPTER = "adapter"
 HEAD = "head.safetensors"
+INTERESTS = "interests.safetensors"
 CATALOGUE = "catalogue.parquet"
 LOSS_CURVE = "loss_curve.json"
 COMPUTE = "compute.json"
@@ -37,6 +40,7 @@ def write_checkpoint(
     *,
     model: Any,
     head: AdvertiserHead,
+    interests: InterestHead | None,
     catalogue: pd.DataFrame,
     config: dict[str, Any],
     compute: dict[str, Any],
@@ -46,8 +50,10 @@ def write_checkpoint(
     from safetensors.torch import save_file
 
     save_adapters(model, directory / ADAPTER, config["base_model"])
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.tensors.items()}
-    save_file(tensors, directory / HEAD)
+    for part, name in ((head, HEAD), (interests, INTERESTS)):
+        if part is not None:
+            tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in part.tensors.items()}
+            save_file(tensors, directory / name)
     catalogue.to_parquet(directory / CATALOGUE, index=False)
     write_json(directory / LOSS_CURVE, loss_curve)
     write_json(directory / COMPUTE, compute)
@@ -75,6 +81,13 @@ def load_head(directory: Path) -> AdvertiserHead:
     from safetensors.torch import load_file
 
     return AdvertiserHead(load_file(directory / HEAD))
+
+
+def load_interests(directory: Path, names: list[str]) -> InterestHead | None:
+    """The interests head; None if it was trained without."""
+    from safetensors.torch import load_file
+
+    return InterestHead(names, load_file(directory / INTERESTS)) if names else None
 
 
 def save_state(directory: Path, state: dict[str, Any]) -> None:

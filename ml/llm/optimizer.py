@@ -44,6 +44,7 @@ class MasterAdamW:
             tensor.requires_grad_()
         rates = settings.adapter_learning_rate, settings.head_learning_rate
         decays = dict.fromkeys(head, 0.0) | {"projection": settings.weight_decay, "residual": settings.residual_decay}
+        decays |= {"interest_weight": settings.weight_decay} if "interest_weight" in head else {}
         self.peaks = [rates[0], *(rates[1] for _ in head)]
         self.adamw = torch.optim.AdamW(
             [

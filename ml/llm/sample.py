@@ -25,6 +25,8 @@ class Sample:
         train: prompts to learn from, with every target position in them.
         validation: prompts of other users, to measure on.
         train_target: shape (n_train_reads,), catalogue row of each target.
+        train_interest: interest of each training target, null where it has none; RangeIndex.
+        validation_interest: likewise.
         train_row: shape (n_train_reads,), row of each target in `examples.targets`.
         validation_target: likewise.
         held_out: shape (n,), rows of the validation users in `examples.contexts`, ascending.
@@ -35,6 +37,8 @@ class Sample:
     train: Layout
     validation: Layout
     train_target: np.ndarray
+    train_interest: pd.Series
+    validation_interest: pd.Series
     train_row: np.ndarray
     validation_target: np.ndarray
     held_out: np.ndarray
@@ -73,6 +77,7 @@ def draw_sample(
     kept &= ~np.isin(targets["user"], rows[held_out])
     parts = [layout.take(part) for part in (train, held_out)]
     used = [column[mine[part.request]] for part in parts]
+    interest = [targets["interest"].iloc[mine[part.request]].reset_index(drop=True) for part in parts]
     read = np.isin(user, np.concatenate([train, held_out]))
     counts = {
         "train_users": len(train),
@@ -90,6 +95,8 @@ def draw_sample(
         train=parts[0],
         validation=parts[1],
         train_target=used[0],
+        train_interest=interest[0],
+        validation_interest=interest[1],
         train_row=mine[parts[0].request],
         validation_target=used[1],
         held_out=rows[held_out],

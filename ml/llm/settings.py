@@ -58,6 +58,10 @@ class LLMSettings(BaseModel):
     frozen_cache_gb: float = Field(default=8, ge=0)
     """Disk that the states of the layers below the adapters may take while training runs, so that every epoch after
     the first is spared them; a sample that needs more is read through all layers each time. 0: always."""
+    interest_weight: float = Field(default=0.2, ge=0)
+    """Weight of the interests' loss beside the advertisers'; 0: no interests are forecast."""
+    top_interests: int = Field(default=5, ge=1)
+    """Interests kept per user."""
     cooccurrence_share: float = Field(default=0, ge=0, le=1)
     """Share of the loss that follows what co-occurrence (EASE, fitted on all training users) says at each target, the
     rest follows the target itself: the head learns from few tokens what everybody's purchases say."""

@@ -26,6 +26,7 @@ from ml.llm import checkpoint
 from ml.llm.base_model import base_fingerprint, load_base_model
 from ml.llm.batches import Layout, training_batches
 from ml.llm.head import AdvertiserHead, log_popularity
+from ml.llm.interests import InterestHead
 from ml.llm.lora import add_adapters, merge, trainable
 from ml.llm.optimizer import MasterAdamW
 from ml.llm.probe import Compute, choose_compute, use_threads
@@ -36,7 +37,7 @@ from ml.llm.sample import Sample, draw_sample
 from ml.llm.settings import LLMSettings
 from ml.llm.teacher import Teacher
 from ml.llm.tokens import LineTokenizer
-from ml.llm.validation import fit_temperature, log_loss, log_softmax, validation_metrics
+from ml.llm.validation import fit_temperature, interest_metrics, log_loss, log_softmax, validation_metrics
 from ml.progress import Progress, silent
 
 CENTRE_PROMPTS = 64
@@ -136,9 +137,11 @@ class _Run:
         some = sample.train.take(np.arange(min(CENTRE_PROMPTS, len(sample.train.prompts))))
         centre = read_layout(model, some, settings.score_batch_tokens, compute.device).mean(axis=0)
         self.head = AdvertiserHead.start(text, centre, sample.popularity).to(compute.device)
+        self.interests = _interest_head(sample, centre, settings, compute.device)
         self.model = add_adapters(model, settings, seed)
         self.batches = _schedule(sample.train, settings, seed)
-        self.optimizer = MasterAdamW(trainable(self.model), self.head.learned, settings, len(self.batches))
+        learned = {**self.head.learned, **(self.interests.learned if self.interests else {})}
+        self.optimizer = MasterAdamW(trainable(self.model), learned, settings, len(self.batches))
         self.teacher: Teacher | None = None
         self.curve: list[LogEntry] = []
         self.recent: list[tuple[float, float]] = []
@@ -181,7 +184,8 @@ class _Run:
     def write(self, examples: TrainingExamples, work: Path) -> None:
         """Fit the temperature, measure, and write the checkpoint."""
         sample, target = self.sample, self.sample.validation_target
-        logits = self._validation_logits()
+        hidden = self.reader.all(sample.validation)
+        logits = self._logits(hidden)
         temperature = fit_temperature(logits, target)
         losses = [entry["validation_loss"] for entry in self.curve if "validation_loss" in entry]
         config = {
@@ -201,7 +205,9 @@ class _Run:
                 "validation_loss_start": losses[0],
                 "validation_loss_end": losses[-1],
                 **validation_metrics(logits, target, log_popularity(sample.popularity), temperature),
+                **self._interest_metrics(hidden),
             },
+            "interests": self.interests.names if self.interests else [],
         }
         speed = round(self.tokens / max(self.seconds, 1e-9), 1)
         self._save_probe(work, temperature)
@@ -209,6 +215,7 @@ class _Run:
             work,
             model=self.model,
             head=self.head,
+            interests=self.interests,
             catalogue=examples.catalogue,
             config=config,
             compute={**self.compute.as_dict(), "train_tokens_per_second": speed},
@@ -240,6 +247,9 @@ class _Run:
             says = torch.from_numpy(self.teacher.probabilities(self.sample.train_row[reads])).to(self.compute.device)
             share = self.settings.cooccurrence_share
             loss = (1 - share) * loss + share * torch.nn.functional.cross_entropy(logits, says)
+        if self.interests is not None:
+            column = self.interests.columns(self.sample.train_interest.iloc[reads])
+            loss = loss + self.settings.interest_weight * self.interests.loss(hidden, column)
         if not bool(torch.isfinite(loss)):
             raise BadInput(
                 f"the training loss is {float(loss.detach())}",
@@ -248,16 +258,25 @@ class _Run:
             )
         return float(loss.detach()), self.optimizer.step(step, loss)
 
-    def _validation_logits(self) -> np.ndarray:
+    def _interest_metrics(self, hidden: np.ndarray) -> dict[str, float]:
         import torch
 
-        hidden = self.reader.all(self.sample.validation)
+        if self.interests is None:
+            return {}
+        with torch.inference_mode():
+            logits = self.interests.logits(torch.from_numpy(hidden).to(self.compute.device)).cpu().numpy()
+        start = InterestHead.start(self.sample.train_interest, hidden[0]).tensors["interest_bias"].numpy()
+        return interest_metrics(logits, self.interests.columns(self.sample.validation_interest), start)
+
+    def _logits(self, hidden: np.ndarray) -> np.ndarray:
+        import torch
+
         with torch.inference_mode():
             logits: np.ndarray = self.head.logits(torch.from_numpy(hidden).to(self.compute.device)).cpu().numpy()
         return logits
 
     def _validation_loss(self) -> float:
-        return log_loss(self._validation_logits(), self.sample.validation_target)
+        return log_loss(self._logits(self.reader.all(self.sample.validation)), self.sample.validation_target)
 
     def _log(self, entry: LogEntry, on_log: OnLog | None) -> None:
         self.curve.append(entry)
@@ -279,6 +298,12 @@ class _Run:
         self.tokens, self.seconds = state["tokens"], state["seconds"]
         self.curve, self.recent = list(state["curve"]), list(state["recent"])
         self.optimizer.restore(state["optimizer"])
+
+
+def _interest_head(sample: Sample, centre: np.ndarray, settings: LLMSettings, device: str) -> InterestHead | None:
+    """None where it has no weight, or no interest is frequent enough."""
+    head = InterestHead.start(sample.train_interest, centre)
+    return head.to(device) if settings.interest_weight and head.names else None
 
 
 def weights_fingerprint(base: Path, settings: LLMSettings, seed: int) -> str:

@@ -80,6 +80,7 @@ def _targets(contexts: UserContexts) -> pd.DataFrame:
             "event_time": targets["time"].to_numpy(),
             "known_at": targets["time"].to_numpy(),
             "visible_until": visible.to_numpy(),
+            "interest": [f"group {int(a[1:]) % GROUPS}" if a != OUTSIDER else None for a in targets["advertiser_id"]],
         }
     )
 

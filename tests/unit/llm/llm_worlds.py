@@ -79,5 +79,6 @@ def last_search_world(n_users: int, seed: int = 0, *, events: int = 5) -> Traini
     users = users.assign(gender=None, region="CA")
     found = pd.DataFrame(targets, columns=["user", "position", "advertiser_id", "event_time"])
     found = found.assign(known_at=found["event_time"], visible_until=found["event_time"] - pd.Timedelta(days=1))
+    found = found.assign(interest=[VERTICALS[int(a[1:])] for a in found["advertiser_id"]])
     contexts = UserContexts(AS_OF, users, table, np.arange(n_users + 1) * events)
     return TrainingExamples(contexts, found, catalogue())
