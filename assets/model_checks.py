@@ -67,6 +67,29 @@ control_predictions_are_sound = _sound("control_predictions")
 
 
 @dg.asset_check(
+    asset="advertiser_predictions",
+    blocking=True,
+    description="Interests of the scored users only: ranks without gaps, probabilities of a user sum to at most 1.",
+)
+def interests_are_sound(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Invariants of the interests that the LLM forecasts beside the advertisers."""
+    from ml.llm.interests import read_interests, violations
+    from ml.predictors.predictions import read_predictions
+
+    done = Finished(context, workspace.open(), "advertiser_predictions")
+    interests = read_interests(done.directory)
+    broken = violations(interests)
+    if len(interests):
+        strangers = set(interests["user_id"]) - set(read_predictions(done.directory)["user_id"])
+        broken += [f"{len(strangers)} users without predictions"] if strangers else []
+    users = interests["user_id"].nunique()
+    said = (
+        f"{len(interests):,} rows of {users:,} users" if users else "none: llm.interest_weight is 0, or too few targets"
+    )
+    return plain(not broken, "; ".join(broken) or said)
+
+
+@dg.asset_check(
     asset="past_predictions", blocking=True, description="Priors of the Timeline's snapshots, by an older model."
 )
 def priors_are_older(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:

@@ -101,7 +101,8 @@ def _context(context: Context, console: Console, rows: int | None) -> None:
 
 def _predictions(found: Explanation, console: Console, rows: int | None) -> None:
     """Advertisers of the first source, and those of the outcome, with what every source says of them."""
-    sources, outcome = list(found.predictions), found.outcome
+    every, outcome = list(found.predictions), found.outcome
+    sources = every[: max(2, (console.width - 24) // 14)]
     _heading(console, "Predictions by source", "rank and probability, given that the user converts")
     by_source = {name: {row.advertiser_id: row for row in table} for name, table in found.predictions.items()}
     shown = [row.advertiser_id for row in found.predictions[sources[0]][:rows]]
@@ -114,8 +115,15 @@ def _predictions(found: Explanation, console: Console, rows: int | None) -> None
         marked = plain((names | happened)[advertiser]) + MARKS[outcome.mark(advertiser)]
         table.add_row(Text(marked), *(f"{c.rank}  {share(c.probability)}" if c else "-" for c in cells))
     console.print(table)
+    if len(sources) < len(every):
+        _aside(
+            console, f"Not shown for want of width: {', '.join(source_words(name) for name in every[len(sources) :])}."
+        )
     if happened:
         _aside(console, OUTCOME_NOTE)
+    if found.interests:
+        said = ", ".join(f"{row.interest} {share(row.probability)}" for row in found.interests)
+        _aside(console, f"Interests, by the LLM: {said}.")
 
 
 def _priors(found: Explanation, console: Console, rows: int | None) -> None:

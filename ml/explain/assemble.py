@@ -15,7 +15,7 @@ import pandas as pd
 from ml.contexts.scrub import looks_private
 from ml.contexts.stream import PROFILE_FIELDS, UserContexts
 from ml.explain.consent import must_consent
-from ml.explain.explanation import Candidate, Context, Event, Explanation, Forecast, Prior, Score, Version
+from ml.explain.explanation import Candidate, Context, Event, Explanation, Forecast, Interest, Prior, Score, Version
 from ml.explain.outcome import outcome_of
 from ml.explain.published import Published
 from ml.explain.scores import Scored, load_rankers, score
@@ -62,6 +62,10 @@ def explain(
         **about,
         context=_context(*found, prompt_budget) if found else None,
         predictions={source: names.forecasts(rows) for source, rows in predictions.items()},
+        interests=[
+            Interest(rank=row.rank, interest=row.interest, probability=row.probability)
+            for row in published.interests_of(user_id).itertuples()
+        ],
         priors=names.priors(proposed, scored) if scored else [],
         ranked_for=scored.day if scored else None,
         surface=scored.surface if scored else None,

@@ -57,6 +57,15 @@ class Forecast(_Part):
     """P(this advertiser | the user converts in the label window)."""
 
 
+class Interest(_Part):
+    """One subvertical that the LLM forecasts."""
+
+    rank: int
+    interest: str
+    probability: float
+    """P(the next conversion is of this category)."""
+
+
 class Prior(_Part):
     """What the ranker reads of the forecasts when it ranks an ad of this advertiser."""
 
@@ -157,6 +166,8 @@ class Explanation(_Part):
     context: Context | None
     predictions: dict[str, list[Forecast]]
     """By source, likeliest first."""
+    interests: list[Interest]
+    """Likeliest first; empty where the LLM was trained without them."""
     priors: list[Prior]
     """Of the candidates' advertisers, likeliest first."""
     ranked_for: date | None

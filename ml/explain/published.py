@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from ml.contexts.store import read_columns, read_contexts
 from ml.contexts.stream import UserContexts
+from ml.llm.interests import COLUMNS, read_interests
 from ml.predictors.predictions import FOLDER
 
 
@@ -40,6 +41,13 @@ class Published:
         ordered = table.sort_values(["source", "rank"], kind="stable")
         by_source = {str(name): rows.reset_index(drop=True) for name, rows in ordered.groupby("source")}
         return dict(sorted(by_source.items(), key=lambda item: (item[0] != "llm", item[0] == "placebo", item[0])))
+
+    def interests_of(self, user_id: str) -> pd.DataFrame:
+        """The interests that the LLM forecasts for him, ordered by rank; empty if there are none."""
+        if self.predictions is None:
+            return pd.DataFrame(columns=COLUMNS)
+        interests = read_interests(self.predictions)
+        return interests[interests["user_id"] == user_id]
 
     def candidates_of(self, user_id: str) -> pd.DataFrame:
         """His candidate set in its order (columns: see `ml.candidates.blend`); empty if he has none."""

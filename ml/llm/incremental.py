@@ -1,7 +1,8 @@
 """Scores a day's users shard by shard, and reads only those whose context has changed since an earlier day.
 
     <work>/states/shard-000.parquet         user_id, content_hash, state: what the model had read, float32
-    <work>/predictions/shard-000.parquet    the table of `ml.predictors.predictions`
+    <work>/interests/shard-000.parquet      the table of `ml.llm.interests`
+    <work>/predictions/shard-000.parquet    the table of `ml.predictors.predictions`; written last
 
 A hidden state depends on the prompt and the model alone (not on who else is read: `ml.llm.shapes`), so a user
 with the same content hash keeps it, and a changed catalogue costs one matrix product and no LLM call. Users of several
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 
 from ml.contexts.store import content_hashes
 from ml.contexts.stream import UserContexts
+from ml.llm.interests import FOLDER as INTERESTS
 from ml.llm.predictor import LLMPredictor
 from ml.llm.states import STATES, StoredStates, write_states, write_whole
 from ml.predictors.predictions import COLUMNS, FOLDER
@@ -64,7 +66,7 @@ def score_changed(
         earlier: what this function wrote for another day with the very same model.
         progress: told the users done.
     """
-    for folder in (STATES, FOLDER):
+    for folder in (STATES, INTERESTS, FOLDER):
         (work / folder).mkdir(parents=True, exist_ok=True)
     shard, day = shard_of(contexts.user_ids, shards), _Day(contexts, StoredStates(earlier))
     numbers = [int(number) for number in np.unique(shard)]
@@ -77,6 +79,8 @@ def score_changed(
             rows = np.flatnonzero(shard == number)
             mine, states = contexts.take(rows), day.states(rows, fresh, read)
             write_states(work / STATES / _name(number), mine.user_ids, day.hashes[rows], states, day.fresh[rows])
+            interests = pa.Table.from_pandas(predictor.interests(states, mine), preserve_index=False)
+            write_whole(interests, work / INTERESTS / _name(number))
             table = pa.Table.from_pandas(predictor.table(states, mine, k), preserve_index=False)
             write_whole(table, work / FOLDER / _name(number))
             done += len(rows)

@@ -11,6 +11,7 @@ MIN_TARGETS of them; targets of a rarer one, or of none, take no part in its los
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,6 +118,15 @@ def top_interests(
         },
         columns=COLUMNS,
     )
+
+
+def read_interests(directory: Path) -> pd.DataFrame:
+    """The published interests (Parquet shards under `interests/`), by user and rank; empty if there are none."""
+    shards = [pd.read_parquet(path) for path in sorted((directory / FOLDER).glob("*.parquet"))]
+    filled = [shard for shard in shards if len(shard)]
+    if not filled:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(filled, ignore_index=True).sort_values(["user_id", "rank"], kind="stable", ignore_index=True)
 
 
 def violations(interests: pd.DataFrame) -> list[str]:

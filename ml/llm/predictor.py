@@ -23,6 +23,7 @@ from ml.llm import checkpoint
 from ml.llm.base_model import base_fingerprint, load_base_model
 from ml.llm.batches import Layout, encode, lay_out
 from ml.llm.head import AdvertiserHead
+from ml.llm.interests import COLUMNS, top_interests
 from ml.llm.lora import load_merged
 from ml.llm.probe import use_threads
 from ml.llm.reader import open_reader
@@ -31,6 +32,7 @@ from ml.llm.scoring import CatalogueScores
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
 from ml.llm.train import frozen_key, train
+from ml.llm.validation import log_softmax
 from ml.predictors.predictions import from_likeliest
 from ml.progress import Progress, silent
 
@@ -161,6 +163,28 @@ class LLMPredictor:
         with use_threads(self._threads):
             return self._scores.distribution(hidden)
 
+    def interests(self, hidden: np.ndarray, contexts: UserContexts) -> pd.DataFrame:
+        """The likeliest interests of each user, as `ml.llm.interests.COLUMNS`; no rows if trained without them.
+
+        Args:
+            hidden: shape (n_users, hidden), from `hidden_states` of this model version.
+            contexts: the same users.
+        """
+        import torch
+
+        if self._interests is None or not len(hidden):
+            return pd.DataFrame(columns=COLUMNS)
+        with torch.inference_mode(), use_threads(self._threads):
+            logits = self._interests.logits(torch.from_numpy(hidden)).numpy()
+        return top_interests(
+            np.exp(log_softmax(logits)),
+            self._interests.names,
+            contexts.user_ids,
+            contexts.as_of,
+            self.model_version,
+            self.settings.top_interests,
+        )
+
     def with_catalogue(self, catalogue: pd.DataFrame) -> LLMPredictor:
         """This model over another catalogue; only texts it has not embedded yet are read, by the frozen base.
 
@@ -200,6 +224,7 @@ class LLMPredictor:
         self._tokenizer = LineTokenizer(self.base)
         self._device, self._dtype, self._threads = _compute(config, self.settings)
         self._use(checkpoint.load_head(directory))
+        self._interests = checkpoint.load_interests(directory, config["interests"])
         self._model: torch.nn.Module = load_merged(self._frozen_model(), directory / checkpoint.ADAPTER)
 
     def _use(self, head: AdvertiserHead) -> None:

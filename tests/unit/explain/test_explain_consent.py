@@ -112,6 +112,7 @@ def test_markup_in_logs_is_text_on_the_page():
             profile="tiny",
             context=context,
             predictions={"llm": [forecast]},
+            interests=[],
             priors=[],
             ranked_for=None,
             surface=None,
