@@ -116,9 +116,8 @@ def _predictions(found: Explanation, console: Console, rows: int | None) -> None
         table.add_row(Text(marked), *(f"{c.rank}  {share(c.probability)}" if c else "-" for c in cells))
     console.print(table)
     if len(sources) < len(every):
-        _aside(
-            console, f"Not shown for want of width: {', '.join(source_words(name) for name in every[len(sources) :])}."
-        )
+        missing = ", ".join(source_words(name) for name in every[len(sources) :])
+        _aside(console, f"Not shown for want of width: {missing}.")
     if happened:
         _aside(console, OUTCOME_NOTE)
     if found.interests:

@@ -62,10 +62,7 @@ def explain(
         **about,
         context=_context(*found, prompt_budget) if found else None,
         predictions={source: names.forecasts(rows) for source, rows in predictions.items()},
-        interests=[
-            Interest(rank=row.rank, interest=row.interest, probability=row.probability)
-            for row in published.interests_of(user_id).itertuples()
-        ],
+        interests=[Interest.model_validate(row) for row in published.interests_of(user_id).to_dict("records")],
         priors=names.priors(proposed, scored) if scored else [],
         ranked_for=scored.day if scored else None,
         surface=scored.surface if scored else None,

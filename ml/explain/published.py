@@ -47,7 +47,8 @@ class Published:
         if self.predictions is None:
             return pd.DataFrame(columns=COLUMNS)
         interests = read_interests(self.predictions)
-        return interests[interests["user_id"] == user_id]
+        mine: pd.DataFrame = interests.loc[interests["user_id"] == user_id, ["rank", "interest", "probability"]]
+        return mine
 
     def candidates_of(self, user_id: str) -> pd.DataFrame:
         """His candidate set in its order (columns: see `ml.candidates.blend`); empty if he has none."""

@@ -39,6 +39,9 @@ class Reader:
     def table(self, *arguments) -> pd.DataFrame:
         return self.predictor.table(*arguments)
 
+    def interests(self, *arguments) -> pd.DataFrame:
+        return self.predictor.interests(*arguments)
+
 
 def day_after(contexts: UserContexts, changed: list[int]) -> UserContexts:
     """The same users; those of `changed` have searched for something else last."""
