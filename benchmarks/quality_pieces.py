@@ -6,7 +6,7 @@ A finished piece is not made again, and a killed LLM training goes on from its l
 takes can be split at will. `benchmarks.predictor_quality` makes the tables out of them.
 
     tuned/<source>.json          settings found on the validation fold, and every trial
-    validation/<source>.npz      what it says of the validation users: blends and calibration are learned there
+    validation/<source>.npz      what it says of 2,500 validation users: blends and calibration are learned there
     test/<source>[-s<seed>].npz  what it says of the test users, fitted anew on all before
 """
 
@@ -31,6 +31,7 @@ from ml.predictors.registry import BASELINES, BaselineSettings
 from ml.predictors.tuning import tune
 
 TRIALS = 20
+VALIDATION_USERS = 2500
 SEEDS = (0, 1, 2)
 HALF_LIFE_DAYS = 91
 LLM = LLMSettings(
@@ -59,6 +60,13 @@ class Bench:
             day = {"validation": VALIDATION, "test": TEST}[name]
             self._folds[name] = read_fold(self.data, day, self.out / "amazon14")
         return self._folds[name]
+
+    def judged(self, name: str) -> Fold:
+        """The fold with the users that pieces are about: of the validation users a seeded sample."""
+        fold = self.fold(name)
+        if name == "test":
+            return fold
+        return fold.take(np.sort(np.random.default_rng(0).permutation(len(fold.labels))[:VALIDATION_USERS]))
 
     def keep(self, fold: str, name: str, make: Callable[[], tuple[np.ndarray, dict[str, Any]]]) -> None:
         """Make a piece unless it is there; the second value is what it cost."""
@@ -109,7 +117,7 @@ def tuned_settings(bench: Bench, source: str) -> BaselineSettings:
 
 def baseline(bench: Bench, fold: str, source: str, settings: BaselineSettings) -> tuple[np.ndarray, dict[str, Any]]:
     """A cheap source, fitted on all training users of a fold."""
-    data, start = bench.fold(fold), time.process_time()
+    data, start = bench.judged(fold), time.process_time()
     fitted = BASELINES[source].make(settings).fit(data.examples)
     middle = time.process_time()
     probabilities = fitted.probabilities(data.contexts)
@@ -125,7 +133,7 @@ def llm(
     bench: Bench, fold: str, name: str, seed: int, settings: LLMSettings, examples: Any = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The LLM, trained on a sample of a fold's training users; states of frozen layers are shared by all pieces."""
-    data, work = bench.fold(fold), bench.out / "work" / f"{fold}-{name}"
+    data, work = bench.judged(fold), bench.out / "work" / f"{fold}-{name}"
     work.mkdir(parents=True, exist_ok=True)
     start, last = time.process_time(), [0.0]
 
