@@ -8,7 +8,7 @@ from orchestration.resources import WorkspaceResource
 
 @dg.asset(**asset_arguments("control_predictions"), kinds={"numpy", "parquet"})
 def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    """popularity, repeat_last, cooccurrence (EASE), each trained on all users, and the LLM's placebo."""
+    """Sources without a language model (ml/predictors/registry.py), trained on all users, and the LLM's placebo."""
     import numpy as np
     import pandas as pd
 
@@ -21,7 +21,7 @@ def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceR
         return before
     settings = stage.settings
     llm = read_predictions(stage.input("advertiser_predictions"))
-    predictions, seconds = predict_controls(
+    predictions, costs = predict_controls(
         read_examples(stage.input("training_examples") / "examples"),
         read_contexts(stage.input("user_contexts") / "contexts"),
         llm,
@@ -32,4 +32,5 @@ def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceR
         progress=stage.progress,
     )
     write_predictions(predictions, work := stage.work())
-    return stage.publish(work, rows=len(predictions), metrics={f"seconds_{name}": s for name, s in seconds.items()})
+    metrics = {f"{what}_{name}": value for name, cost in costs.items() for what, value in cost.items()}
+    return stage.publish(work, rows=len(predictions), metrics=metrics, costs=costs)

@@ -91,6 +91,7 @@ def report_facts(result: TrainingResult, settings: LLMSettings) -> dict[str, Any
         "train_targets": result.counts["train_targets"],
         "dtype": result.compute["dtype"],
         "threads": result.compute["threads"],
+        "cpu_seconds": result.compute["cpu_seconds"],
         "temperature": result.temperature,
         "loss_curve": curve,
         "validation": {

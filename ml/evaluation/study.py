@@ -33,6 +33,11 @@ from ml.ranking.reliability import reliability
 from ml.ranking.settings import RankerSettings
 from ml.timeline import Timeline
 
+COMPARED = (
+    *("recall@1", "recall@10", "recall@20", "ndcg@10"),
+    *("new_recall@10", "new_recall@20", "short_recall@20", "rare_recall@20"),
+)
+"""Metrics whose paired differences are reported; of the others the values are."""
 ARMS_OF_RETRIEVAL = ("llm", "cooccurrence", "popularity", "placebo")
 
 
@@ -90,7 +95,7 @@ def study_predictors(
             "labels_outside_catalogue": float(np.mean(~groups["catalogue"])),
         },
         "predictors": found.metrics_json(),
-        "predictor_differences": found.differences_json(),
+        "predictor_differences": [d.as_json() for d in found.differences if d.metric in COMPARED],
         "predictor_calibration": calibration(forecasts, rng=rng.spawn(1)[0], settings=settings).metrics_json(),
     }
 

@@ -56,7 +56,7 @@ class TrainingResult:
             and `validation_loss`.
         metrics: validation figures beside popularity's, and the validation loss at start and end.
         counts: users, tokens and targets used, and targets left out by reason.
-        compute: device, dtype, threads, and training tokens a second.
+        compute: device, dtype, threads, training tokens a second, and CPU seconds.
         temperature: what logits are divided by.
         config: as written to `config.json`.
     """
@@ -146,6 +146,7 @@ class _Run:
         self.curve: list[LogEntry] = []
         self.recent: list[tuple[float, float]] = []
         self.tokens, self.seconds = 0, 0.0
+        self.cpu_seconds, self._since = 0.0, time.process_time()
 
     def open(self, cache: Path, progress: Progress) -> None:
         """Make ready what is read in every epoch."""
@@ -218,7 +219,7 @@ class _Run:
             interests=self.interests,
             catalogue=examples.catalogue,
             config=config,
-            compute={**self.compute.as_dict(), "train_tokens_per_second": speed},
+            compute={**self.compute.as_dict(), "train_tokens_per_second": speed, "cpu_seconds": self._cpu()},
             loss_curve=self.curve,
         )
 
@@ -288,14 +289,20 @@ class _Run:
             "step": step,
             "tokens": self.tokens,
             "seconds": self.seconds,
+            "cpu_seconds": self._cpu(),
             "curve": self.curve,
             "recent": self.recent,
             "compute": self.compute.as_dict(),
             "optimizer": self.optimizer.state(),
         }
 
+    def _cpu(self) -> float:
+        """CPU seconds so far, those of killed attempts up to their last resume point among them."""
+        return round(self.cpu_seconds + time.process_time() - self._since, 2)
+
     def _restore(self, state: dict[str, Any]) -> None:
         self.tokens, self.seconds = state["tokens"], state["seconds"]
+        self.cpu_seconds = state["cpu_seconds"]
         self.curve, self.recent = list(state["curve"]), list(state["recent"])
         self.optimizer.restore(state["optimizer"])
 

@@ -23,7 +23,7 @@ def predict_controls(
     k: int,
     rng: np.random.Generator,
     progress: Progress = silent,
-) -> tuple[pd.DataFrame, dict[str, float]]:
+) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
     """Predictions of all cheap sources and of the placebo.
 
     Args:
@@ -36,19 +36,23 @@ def predict_controls(
         rng: draws the placebo's shuffle.
 
     Returns:
-        A table of `ml.predictors.predictions` with one source after another, and seconds by source.
+        A table of `ml.predictors.predictions` with one source after another, and by source what it cost:
+        `fit_cpu_seconds` and `cpu_seconds_per_1000_users`.
     """
     mine = contexts.take(np.flatnonzero(np.isin(contexts.user_ids, llm["user_id"].unique())))
-    tables, seconds = [], {}
+    tables, costs = [], {}
     sources = baselines(settings)
     for done, source in enumerate(sources, start=1):
-        started = time.monotonic()
         gone = int((~examples.catalogue["advertiser_id"].isin(catalogue_ids)).sum())
-        tables.append(_eligible(source.fit(examples).predict(mine, k + gone), catalogue_ids, k))
-        seconds[source.name] = round(time.monotonic() - started, 2)
+        started = time.process_time()
+        fitted = source.fit(examples)
+        between = time.process_time()
+        tables.append(_eligible(fitted.predict(mine, k + gone), catalogue_ids, k))
+        each = (time.process_time() - between) / max(len(mine), 1)
+        costs[source.name] = {"fit_cpu_seconds": between - started, "cpu_seconds_per_1000_users": 1000 * each}
         progress(done, len(sources), "sources")
     tables.append(placebo(llm, mine, rng))
-    return pd.concat(tables, ignore_index=True), seconds
+    return pd.concat(tables, ignore_index=True), costs
 
 
 def _eligible(predictions: pd.DataFrame, catalogue_ids: np.ndarray, k: int) -> pd.DataFrame:

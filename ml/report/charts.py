@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ml.report.formats import decimals_for, number, width
-from ml.report.measures import GROUPS, RECALL_AT, Measure, Unit, arm_label, measure
+from ml.report.measures import GROUPS, RANKED_AT, Measure, Unit, arm_label, measure
 from ml.report.schema import Difference, Interval
 from ml.report.verdict import Outcome, outcome_of
 
@@ -18,6 +18,7 @@ PANELS = ("", "new_")
 """Groups of recall@k that are drawn; the others are in the table."""
 PREDICTOR_FORESTS = ("recall@10", "new_recall@10")
 """Measures of predictors whose differences are drawn; the others are in the table."""
+KINDS = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
 LABEL_ROOM = 20
 """Characters of tick labels that fit under the narrowest plot."""
 
@@ -111,12 +112,14 @@ class ValueGroup:
 
 @dataclass(frozen=True)
 class RecallPanel:
-    """recall@k of every source in one group of targets: `series[arm][k]`."""
+    """recall@k (or another kind) of every source in one group of targets: `series[arm][k]`."""
 
     group: str
+    kind: str
     title: str
     ks: list[int]
     series: dict[str, dict[int, Interval | None]]
+    unit: Unit
     decimals: int
 
 
@@ -147,15 +150,17 @@ def values(arms: Mapping[str, Mapping[str, Interval | None]]) -> list[ValueGroup
 
 
 def recall_panels(predictors: Mapping[str, Mapping[str, Interval | None]]) -> list[RecallPanel]:
-    """recall@k of all sources, a panel for each group of targets."""
-    found = [(name, hit) for p in predictors.values() for name in p if (hit := RECALL_AT.match(name))]
+    """recall@k, ndcg@k and mrr@k of all sources, a panel for each group of targets."""
+    found = [hit for p in predictors.values() for name in p if (hit := RANKED_AT.match(name))]
     panels = []
-    for group in dict.fromkeys(hit["who"] or "" for _, hit in found):
-        ks = sorted({int(hit["k"]) for _, hit in found if (hit["who"] or "") == group})
-        series = {arm: {k: p.get(f"{group}recall@{k}") for k in ks} for arm, p in predictors.items()}
+    for who, kind in dict.fromkeys((hit["who"] or "", hit["kind"]) for hit in found):
+        ks = sorted({int(hit["k"]) for hit in found if (hit["who"] or "", hit["kind"]) == (who, kind)})
+        series = {arm: {k: p.get(f"{who}{kind}@{k}") for k in ks} for arm, p in predictors.items()}
+        unit = measure(f"{who}{kind}@{ks[0]}").unit
         widths = [width(f) for line in series.values() for f in line.values()]
-        title = GROUPS.get(group, group.replace("_", " ").strip())
-        panels.append(RecallPanel(group, title, ks, series, decimals_for(widths, "share")))
+        title = GROUPS.get(who, who.replace("_", " ").strip())
+        group = who if kind == "recall" else f"{who}{kind}"
+        panels.append(RecallPanel(group, KINDS[kind], title, ks, series, unit, decimals_for(widths, unit)))
     return panels
 
 

@@ -15,9 +15,13 @@ from ml.errors import BadInput
 Unit = Literal["share", "plain"]
 RECALL_AT = re.compile(r"^(?P<who>[a-z_]+_)?recall@(?P<k>\d+)$")
 
+RANKED_AT = re.compile(r"^(?P<who>[a-z_]+_)?(?P<kind>recall|ndcg|mrr)@(?P<k>\d+)$")
+
 GROUPS: dict[str, str] = {
     "": "all targets",
     "new_": "advertisers new to the user",
+    "short_": "users with a short history",
+    "rare_": "rare advertisers",
     "catalogue_": "targets within the catalogue",
 }
 """What the prefix of a recall@k restricts it to."""
@@ -27,6 +31,10 @@ ARMS: dict[str, str] = {
     "popularity": "popularity",
     "repeat_last": "repeat last",
     "cooccurrence": "co-occurrence",
+    "ials": "iALS",
+    "itemknn": "item neighbours",
+    "text_linear": "text, linear",
+    "sequence": "sequence",
     "placebo": "placebo",
     "none": "no priors",
     "conventional": "conventional only",
@@ -61,13 +69,14 @@ MEASURES: dict[str, Measure] = {
         "log loss over that of always saying the average rate; 1 is no skill",
         higher_is_better=False,
     ),
+    "slope": Measure("calibration slope", "1 is right, below 1 the forecasts are too sure of themselves"),
     "loss": Measure("loss", "nats of surprise per training target", higher_is_better=False),
     "ece": Measure("ECE", "mean gap between predicted and observed rate, over bins", higher_is_better=False),
 }
 
 
 def measure(name: str) -> Measure:
-    """The measure called `name` (recall@k of any k and group are all known).
+    """The measure called `name` (recall@k, ndcg@k and mrr@k of any k and group are all known).
 
     Raises:
         BadInput: nobody has said what that measure means.
@@ -77,6 +86,12 @@ def measure(name: str) -> Measure:
         who = GROUPS.get(group, group.replace("_", " ").strip())
         label = name.replace("_", " ") if group else name
         return Measure(label, f"share of {who} found in the top {found['k']} predictions", "share")
+    if found := RANKED_AT.match(name):
+        group, kind = found["who"] or "", found["kind"]
+        who = GROUPS.get(group, group.replace("_", " ").strip())
+        gain = "1 / log2(1 + rank)" if kind == "ndcg" else "1 / rank"
+        label = f"{group.replace('_', ' ')}{'NDCG' if kind == 'ndcg' else 'MRR'}@{found['k']}"
+        return Measure(label, f"mean of {gain} of {who}, 0 below the top {found['k']}")
     if name in MEASURES:
         return MEASURES[name]
     known = ", ".join(["recall@<k>", "<group>_recall@<k>", *MEASURES])

@@ -60,6 +60,10 @@ def _environment() -> Environment:
     return environment
 
 
+QUALITY = ("recall@10", "recall@20", "new_recall@10", "new_recall@20", "short_recall@20", "rare_recall@20", "ndcg@10")
+"""Columns of the table that sets quality beside cost."""
+
+
 def _context(results: Results) -> dict[str, Any]:
     panels = charts.recall_panels(results.predictors)
     absent = {name for name in ("retrieval", "ranker") if not getattr(results, name)}
@@ -70,6 +74,10 @@ def _context(results: Results) -> dict[str, Any]:
         "warnings": _warnings(results),
         "sections": [(key, title) for key, title in SECTIONS.items() if key not in absent],
         "panels": panels,
+        "quality_values": charts.values(
+            {name: {m: p.get(m) for m in QUALITY} for name, p in results.predictors.items()}
+        ),
+        "calibration_values": charts.values({name: dict(p) for name, p in results.predictor_calibration.items()}),
         "drawn": charts.PANELS,
         "recall_scale": charts.recall_scale(panels),
         "predictor_forest": charts.forest(results.predictor_differences),
@@ -124,6 +132,7 @@ def _training_facts(results: Results) -> Facts:
         ("training users", number(llm.train_users)),
         ("training tokens", number(llm.train_tokens)),
         ("token budget", number(llm.token_budget)),
+        ("CPU seconds", number(llm.cpu_seconds, 1)),
         ("training targets", number(llm.train_targets)),
         ("scored users", number(llm.scored_users)),
         ("scored tokens", number(llm.scored_tokens)),

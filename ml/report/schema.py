@@ -148,6 +148,7 @@ class Llm(Part):
     scored_tokens: Count
     dtype: str
     threads: Count
+    cpu_seconds: float
     temperature: float
     loss_curve: list[LossPoint]
     validation: Annotated[Validation, AfterValidator(_validation)]
@@ -237,6 +238,18 @@ Predictor = Annotated[dict[MeasureName, Figure], AfterValidator(_predictor)]
 Counts = Annotated[dict[str, int | float | None], AfterValidator(_counts)]
 
 
+class PredictorCalibration(Part):
+    ece: Figure
+    slope: Figure
+    log_loss: Figure
+
+
+class PredictorCost(Part):
+    train_users: Count
+    fit_cpu_seconds: float | None
+    cpu_seconds_per_1000_users: float | None
+
+
 class Results(Part):
     """All of one run."""
 
@@ -253,6 +266,8 @@ class Results(Part):
     llm: Llm
     predictors: Annotated[dict[str, Predictor], Field(min_length=1)]
     predictor_differences: list[Difference]
+    predictor_calibration: dict[str, PredictorCalibration]
+    predictor_costs: dict[str, PredictorCost]
     retrieval: dict[str, RetrievalArm]
     retrieval_budget: Count
     retrieval_quota: Share

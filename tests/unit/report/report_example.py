@@ -85,6 +85,15 @@ def example(seed: int = 7) -> dict[str, Any]:
         "llm": _llm(rng),
         "predictors": predictors,
         "predictor_differences": _predictor_differences(rng, predictors),
+        "predictor_calibration": {
+            name: {"ece": interval(0.021, 0.008), "slope": interval(0.93, 0.11), "log_loss": interval(3.4, 0.09)}
+            for name in predictors
+        },
+        "predictor_costs": {
+            name: {"train_users": 2_713, "fit_cpu_seconds": 1.25, "cpu_seconds_per_1000_users": 0.031}
+            for name in predictors
+            if name != "placebo"
+        },
         "retrieval": {
             arm: {
                 "ad_recall": interval(base * 0.43, 0.021),
@@ -133,6 +142,7 @@ def _predictors(rng: np.random.Generator) -> dict[str, Any]:
             base = STRENGTH[name] * (0.11 + 0.13 * np.log2(k + 0.4)) + rng.normal(0, 0.004)
             new = base * (0.08 if name == "repeat_last" else 0.74)
             table[name][f"recall@{k}"] = interval(float(base), 0.024)
+            table[name][f"ndcg@{k}"] = interval(float(base) * 0.6, 0.02)
             table[name][f"new_recall@{k}"] = interval(float(new), 0.029)
         table[name]["catalogue_recall@10"] = interval(table[name]["recall@10"]["value"] * 1.021, 0.0245)
     return table
@@ -172,6 +182,7 @@ def _llm(rng: np.random.Generator) -> dict[str, Any]:
         "scored_tokens": 358_204,
         "dtype": "bfloat16",
         "threads": 2,
+        "cpu_seconds": 402.5,
         "temperature": 1.183,
         "loss_curve": curve,
         "validation": {"loss_start": 5.012, "loss_end": 3.241, "recall@10": 0.4312, "popularity_recall@10": 0.2987},

@@ -15,7 +15,7 @@ from ml.timeline import Timeline, TimelineSettings
 
 Path = tuple[Any, ...]
 FREE = {
-    *("stages", "predictors", "retrieval", "concentration"),
+    *("stages", "predictors", "predictor_calibration", "predictor_costs", "retrieval", "concentration"),
     *("ranker", "ranker_reliability", "ranker_importance", "ranker_importance_groups"),
 }
 """Their keys are names of assets or arms: any set of them is legal."""
