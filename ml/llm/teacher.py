@@ -2,7 +2,8 @@
 
 A sample of a few thousand users shows the head each advertiser a few dozen times, whereas everybody's purchases are at
 hand in closed form (EASE). Held-out users take no part in the fit. A training user's own purchases do, the target's
-among them, as one of many who converted with both advertisers.
+among them, as one of many who converted with both advertisers. An advertiser that is nobody's target is no soft target
+either.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from ml.predictors.histories import Histories, read_histories
 class Teacher:
     """EASE, asked for the history before any target."""
 
-    def __init__(self, source: Cooccurrence, histories: Histories, spans: np.ndarray) -> None:
-        self.source, self.histories, self.spans = source, histories, spans
+    def __init__(self, source: Cooccurrence, histories: Histories, spans: np.ndarray, known: np.ndarray) -> None:
+        self.source, self.histories, self.spans, self.known = source, histories, spans, known
 
     @classmethod
     def fit(cls, examples: TrainingExamples, held_out: np.ndarray) -> Self:
@@ -29,8 +30,10 @@ class Teacher:
         source = Cooccurrence().fit(examples.take(others))
         histories = read_histories(examples.contexts, source.advertiser_ids)
         targets = examples.targets
-        return cls(source, histories, histories.before(targets["user"].to_numpy(), targets["position"].to_numpy()))
+        spans = histories.before(targets["user"].to_numpy(), targets["position"].to_numpy())
+        return cls(source, histories, spans, np.isin(source.advertiser_ids, targets["advertiser_id"]))
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """Its distribution before some targets (rows of `examples.targets`), float32, (n, n_advertisers)."""
-        return self.source.probabilities_of(self.histories, self.spans[rows]).astype(np.float32)
+        said = self.source.probabilities_of(self.histories, self.spans[rows]) * self.known
+        return np.asarray(said / said.sum(axis=1, keepdims=True), dtype=np.float32)
