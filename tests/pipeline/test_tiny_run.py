@@ -7,10 +7,11 @@ import sqlite3
 
 import pytest
 
+from ml.predictors.registry import BASELINES
 from orchestration.graph import NODES, RAW_TABLES
 from tests.pipeline.conftest import DAY, Pipeline
 
-SOURCES = {"llm", "popularity", "repeat_last", "cooccurrence", "placebo"}
+SOURCES = {"llm", "placebo", *BASELINES}
 
 
 def test_report_has_the_documented_keys(tiny_run: Pipeline):
