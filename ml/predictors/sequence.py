@@ -16,18 +16,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.llm.validation import log_softmax
 from ml.predictors.blocks import InBlocks
 from ml.predictors.held_out import held_out_users
-from ml.predictors.histories import days_since_1970
 from ml.predictors.popularity import catalogue_ids_of, version
-from ml.predictors.sequence_reads import age_of, reads_of
+from ml.predictors.sequence_reads import reads_of
 from ml.predictors.sequence_tokens import Vocabulary, tokenize, windows_of
-from ml.timeline import end_of
 
 if TYPE_CHECKING:
     from ml.predictors.sequence_train import Trained
@@ -42,28 +39,28 @@ class SequenceSettings(BaseModel):
     """Most events that are read; of a longer stream the newest half of that at least."""
     hidden: int = Field(default=64, ge=4)
     """Width of embeddings and states, a multiple of `heads`."""
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=1, ge=1)
     """Transformer blocks."""
     heads: int = Field(default=2, ge=1)
     """Attention heads of a block."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
     """Share of the states set to zero in training: after the embeddings, in every block, before the output."""
     tied: bool = True
     """An advertiser's output embedding is its input embedding."""
     word_buckets: int = Field(default=4096, ge=1)
     """Search words are hashed into this many embeddings."""
 
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=12, ge=1)
     """Most passes over the training reads; the learning rate's schedule is laid out for all of them."""
     patience: int = Field(default=3, ge=1)
     """Epochs without a better held-out log loss after which training stops."""
-    refit: bool = True
+    refit: bool = False
     """Train once more on all users, up to the epoch that was best; without it the held-out users stay unlearned."""
     held_out_share: float = Field(default=0.1, ge=0, lt=0.5)
     """Share of users (by hash of their id) that choose epoch and temperature; 0 runs all epochs, uncalibrated."""
-    batch_tokens: int = Field(default=2048, ge=32)
+    batch_tokens: int = Field(default=1024, ge=32)
     """Padded events an optimizer step reads."""
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     """Peak AdamW step."""
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW decay of matrices and embeddings."""
@@ -116,7 +113,7 @@ class SequencePredictor(InBlocks):
         ids = catalogue_ids_of(examples.catalogue)
         self.vocabulary = Vocabulary.of(examples, self.settings.word_buckets)
         tokens = tokenize(examples.contexts, self.vocabulary)
-        reads = reads_of(examples, tokens, self.settings.half_life_days)
+        reads = reads_of(examples, self.settings.half_life_days)
         held_out = held_out_users(examples.contexts.user_ids, self.settings.held_out_share)
         with use_threads(self.settings.threads), torch.random.fork_rng(devices=[]):
             self.trained = train(tokens, self.vocabulary, reads, held_out, self.settings, self.seed)
@@ -129,21 +126,17 @@ class SequencePredictor(InBlocks):
         return self.vocabulary.advertiser_ids
 
     def probabilities(self, contexts: UserContexts) -> np.ndarray:
-        """The forecast of each user at the end of the day of `contexts`."""
-        moment = days_since_1970(pd.Series([pd.Timestamp(end_of(contexts.as_of))])).repeat(len(contexts))
-        found = self.log_probabilities(contexts, np.arange(len(contexts)), np.diff(contexts.offsets), moment)
+        """The forecast of each user at the end of his stream."""
+        found = self.log_probabilities(contexts, np.arange(len(contexts)), np.diff(contexts.offsets))
         return np.asarray(np.exp(found))
 
-    def log_probabilities(
-        self, contexts: UserContexts, user: np.ndarray, position: np.ndarray, moment: np.ndarray
-    ) -> np.ndarray:
+    def log_probabilities(self, contexts: UserContexts, user: np.ndarray, position: np.ndarray) -> np.ndarray:
         """Log probabilities at some positions; an event changes only what is read after it.
 
         Args:
             contexts: the streams.
             user: shape (n,), row of the user.
             position: shape (n,), events known by then.
-            moment: shape (n,), when it is read, days since 1970.
 
         Returns:
             float64, shape (n, n_advertisers).
@@ -153,7 +146,6 @@ class SequencePredictor(InBlocks):
 
         tokens = tokenize(contexts, self.vocabulary)
         windows = windows_of(user, position, tokens.offsets, self.settings.max_events)
-        age = age_of(tokens, user, position, moment)
         with use_threads(self.settings.threads):
-            logits = read_windows(self.trained.network, tokens, windows, age, self.settings.batch_tokens)
+            logits = read_windows(self.trained.network, tokens, windows, self.settings.batch_tokens)
         return log_softmax(logits / self.trained.temperature)

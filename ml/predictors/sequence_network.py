@@ -2,7 +2,7 @@
 
     x_0 = profile;  x_t = kind + advertiser + category + mean of hashed words + gap to the event before
     h   = pre-norm transformer blocks with causal attention and a learned bias for each distance
-    logits_a = norm(h_t + age at reading) . w_a + b_a + (g . h_t) log(1 + own events with a among x_1..x_t)
+    logits_a = norm(h_t) . w_a + b_a + (g . h_t) log(1 + own events with a among x_1..x_t)
 
 w_a: the advertiser's input embedding (tied) or one of its own. The last term is a pointer to the user's own past with a
 gate, as in copying networks (RepeatNet: Ren et al. 2019): to learn from few users that people come back, a network must
@@ -110,8 +110,6 @@ class SequenceNetwork(nn.Module):
         self.words = nn.EmbeddingBag(vocabulary.word_buckets, hidden, mode="mean")
         nn.init.normal_(self.words.weight, std=START)
         self.gap = nn.Linear(1, hidden)
-        self.age = nn.Linear(1, hidden, bias=False)
-        nn.init.zeros_(self.age.weight)
         self.start = nn.LayerNorm(hidden)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(hidden, heads, dropout, max_events) for _ in range(layers))
@@ -122,8 +120,8 @@ class SequenceNetwork(nn.Module):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
 
-    def forward(self, batch: Batch, age: Tensor) -> Tensor:
-        """Logits of each read, (n_reads, n_advertisers); age: (n_reads,), log(1 + days since the last event seen)."""
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits of each read, (n_reads, n_advertisers)."""
         profile = torch.stack([embed(batch.profile[:, i]) for i, embed in enumerate(self.profile)]).sum(dim=0)
         events = batch.events
         x = self.kind(events["kind"]) + self.advertiser(events["advertiser"]) + self.category(events["category"])
@@ -131,7 +129,7 @@ class SequenceNetwork(nn.Module):
         x = self.dropout(self.start(torch.cat([profile[:, None], x], dim=1)))
         for block in self.blocks:
             x = block(x)
-        read = self.end(x[batch.row, batch.token] + self.age(age[:, None]))
+        read = self.end(x[batch.row, batch.token])
         output = self.advertiser.weight[KNOWN:] if self.output is None else self.output.weight
         own = torch.log1p(own_events(batch, len(self.bias)))
         logits: Tensor = self.dropout(read) @ output.T + self.bias + self.gate(read) * own

@@ -58,7 +58,6 @@ class Tokens:
         events: name -> shape (n_events,): kind, advertiser, category (NONE, UNKNOWN, KNOWN + row), text (row in
             `words`, 0 = none), all int64.
         gap: shape (n_events,), float32: log(1 + days since the user's previous event), 0 for the first.
-        day: shape (n_events,): when the event became known, days since 1970.
         words: hashed words of each distinct text.
         offsets: shape (n_users + 1,): events of user i are rows offsets[i]:offsets[i + 1].
     """
@@ -66,7 +65,6 @@ class Tokens:
     profile: np.ndarray
     events: dict[str, np.ndarray]
     gap: np.ndarray
-    day: np.ndarray
     words: list[np.ndarray]
     offsets: np.ndarray
 
@@ -89,7 +87,6 @@ def tokenize(contexts: UserContexts, vocabulary: Vocabulary) -> Tokens:
             "text": text + 1,
         },
         gap=np.log1p(np.maximum(gap, 0.0)).astype(np.float32),
-        day=day,
         words=[np.empty(0, dtype=np.int64), *(hashed_words(str(one), vocabulary.word_buckets) for one in texts)],
         offsets=offsets,
     )

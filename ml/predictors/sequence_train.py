@@ -119,7 +119,7 @@ class Run:
         self.network.train()
         for rows in batches:
             batch, numbers = make_batch(self.tokens, self.windows, rows)
-            logits = self.network(batch, torch.from_numpy(self.reads.age[numbers]))
+            logits = self.network(batch)
             loss = cross_entropy(logits, self.reads, numbers)
             self.adamw.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -144,19 +144,17 @@ def cross_entropy(logits: torch.Tensor, reads: Reads, numbers: np.ndarray) -> to
 def logits_of(network: SequenceNetwork, tokens: Tokens, reads: Reads, settings: SequenceSettings) -> np.ndarray:
     """Logits of every read, float32, shape (n_reads, n_advertisers)."""
     windows = windows_of(reads.user, reads.position, tokens.offsets, settings.max_events)
-    return read_windows(network, tokens, windows, reads.age, settings.batch_tokens)
+    return read_windows(network, tokens, windows, settings.batch_tokens)
 
 
-def read_windows(
-    network: SequenceNetwork, tokens: Tokens, windows: Windows, age: np.ndarray, batch_tokens: int
-) -> np.ndarray:
+def read_windows(network: SequenceNetwork, tokens: Tokens, windows: Windows, batch_tokens: int) -> np.ndarray:
     """Logits of every read of some windows, in the order they were asked for; nothing is learned."""
     logits = np.empty((len(windows.reads), len(network.bias)), dtype=np.float32)
     network.eval()
     with torch.inference_mode():
         for rows in scoring_batches(windows.length + 1, batch_tokens):
             batch, numbers = make_batch(tokens, windows, rows)
-            logits[numbers] = network(batch, torch.from_numpy(age[numbers])).numpy()
+            logits[numbers] = network(batch).numpy()
     return logits
 
 

@@ -79,12 +79,14 @@ def tune(
 
 
 def objective(probabilities: np.ndarray, column: np.ndarray) -> float:
-    """Mean recall at CUTS.
+    """Mean recall at CUTS; ties go to the lower column, as in the table of predictions.
 
     Args:
         probabilities: shape (n_labels, n_advertisers).
         column: shape (n_labels,): catalogue row of each label, -1 outside it (a miss).
     """
-    own = probabilities[np.arange(len(column)), np.maximum(column, 0)]
-    ranks = np.where(column >= 0, 1 + (probabilities > own[:, None]).sum(axis=1), np.inf)
+    own = probabilities[np.arange(len(column)), np.maximum(column, 0)][:, None]
+    before = np.arange(probabilities.shape[1]) < column[:, None]
+    ranks = 1 + (probabilities > own).sum(axis=1) + ((probabilities == own) & before).sum(axis=1)
+    ranks = np.where(column >= 0, ranks, np.inf)
     return float(np.mean([(ranks <= cut).mean() for cut in CUTS]))

@@ -14,10 +14,9 @@ from pydantic import ValidationError
 
 from ml.contexts.examples import all_targets
 from ml.contexts.stream import PROFILE_FIELDS, TrainingExamples, UserContexts
-from ml.predictors.histories import days_since_1970
 from ml.predictors.sequence import SequencePredictor, SequenceSettings
 from ml.predictors.sequence_reads import reads_of
-from ml.predictors.sequence_tokens import Vocabulary, hashed_words, tokenize, windows_of
+from ml.predictors.sequence_tokens import hashed_words, windows_of
 from tests.contracts.predictor_contract import (
     ADVERTISERS,
     AS_OF,
@@ -60,8 +59,7 @@ def test_it_reads_search_words_categories_and_profiles(field: str) -> None:
     examples = telling_world(secret, field)
     predictor = SequencePredictor(QUICK).fit(examples)
     everyone = np.arange(len(secret))
-    moment = np.repeat(days_since_1970(pd.Series([pd.Timestamp(AS_OF)])), len(secret))
-    found = predictor.log_probabilities(examples.contexts, everyone, np.ones(len(secret), dtype=int), moment)
+    found = predictor.log_probabilities(examples.contexts, everyone, np.ones(len(secret), dtype=int))
     assert (found.argmax(axis=1) == secret).mean() > 0.95
 
 
@@ -99,8 +97,7 @@ LONG = build_examples(np.random.default_rng(3).integers(ADVERTISERS, size=(3, 11
 
 
 def at(predictor: SequencePredictor, contexts: UserContexts, user: int, positions: np.ndarray) -> np.ndarray:
-    moment = np.full(len(positions), 30_000.0)
-    return predictor.log_probabilities(contexts, np.full(len(positions), user), positions, moment)
+    return predictor.log_probabilities(contexts, np.full(len(positions), user), positions)
 
 
 @hypothesis_settings(max_examples=25, deadline=None)
@@ -173,17 +170,12 @@ def test_targets_of_one_day_share_a_read_and_old_ones_weigh_less() -> None:
     moved["time"] = moved["event_time"] = moved["time"].where(moved["time"] < last - timedelta(days=1.5), last)
     contexts = UserContexts(AS_OF, examples.contexts.users, moved, examples.contexts.offsets)
     examples = TrainingExamples(contexts, all_targets(contexts), examples.catalogue)
-    tokens = tokenize(contexts, Vocabulary.of(examples, 16))
-    reads = reads_of(examples, tokens, half_life_days=2.0)
+    reads = reads_of(examples, half_life_days=2.0)
     assert list(np.diff(reads.starts)) == [1, 2]
     assert list(reads.column) == [3, 4, 5]
     np.testing.assert_allclose(reads.weight, [0.5, 1, 1])
     seen = reads.position[1] - 1
     assert moved["time"].iloc[seen] < pd.Timestamp(AS_OF), "read before the day began"
-    assert reads.age[0] == 0
-    np.testing.assert_allclose(
-        reads.age[1], np.log1p((pd.Timestamp(AS_OF) - moved["time"].iloc[seen]).total_seconds() / 86_400), rtol=1e-5
-    )
 
 
 def test_words_are_hashed_alike_in_any_case_and_order() -> None:

@@ -56,3 +56,9 @@ def test_the_settings_given_are_the_first_trial_and_the_seed_decides_the_rest(na
 def test_the_objective_counts_what_is_outside_the_catalogue_as_a_miss() -> None:
     probabilities = np.tile(np.linspace(1, 0, 30), (3, 1))
     assert objective(probabilities, np.array([0, 7, -1])) == pytest.approx((1 / 3 + 2 / 3 + 2 / 3) / 3)
+
+
+def test_ties_are_ranked_as_in_the_table() -> None:
+    """A source that says the same of all names the first columns, and finds what lies there only."""
+    flat = np.full((30, 30), 1 / 30)
+    assert objective(flat, np.arange(30)) == pytest.approx((5 + 10 + 20) / 3 / 30)
