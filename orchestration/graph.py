@@ -42,7 +42,14 @@ NODES: dict[str, Node] = {
     node.name: node
     for node in (
         Node("user_contexts", "daily", "contexts", _STREAM, ("contexts", "llm.base_model", "llm.max_prompt_tokens")),
-        Node("training_examples", "model", "contexts", _STREAM, ("contexts", "catalogue", "timeline")),
+        Node(
+            "training_examples",
+            "model",
+            "contexts",
+            _STREAM,
+            ("contexts", "catalogue", "timeline"),
+            code_version="2",  # targets have an interest
+        ),
         Node("drift_reference", "model", "monitoring", ("training_examples", *RAW_TABLES), _REFERENCE),
         Node("drift_report", "daily", "monitoring", ("drift_reference", *RAW_TABLES), ("drift",)),
         Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed")),

@@ -3,9 +3,9 @@
     logits = s * norm(h - c) . W + b
 
 A second head on the state that the advertiser head reads (h, centre c), trained jointly: its loss is added with a
-weight.
-W starts at 0, b at the smoothed log popularity of the interests among the training targets. An interest needs
-MIN_TARGETS of them; targets of a rarer one, or of none, take no part in its loss. It knows no advertisers.
+weight. W starts at 0, b at the smoothed log popularity of the interests among the training targets. An interest needs
+MIN_TARGETS of them; targets of a rarer one, or of none, take no part in its loss, so a probability is that of the
+interest among the frequent ones. A temperature is fitted on held-out users. It knows no advertisers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ml.llm.head import START_SCALE, log_popularity
+from ml.llm.validation import fit_temperature, recall_at
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ LEARNED = ("interest_weight", "interest_bias")
 
 
 class InterestHead:
-    """The head as a dictionary of tensors (LEARNED, and the centre), and the interests in column order."""
+    """The head as a dictionary of tensors (LEARNED, centre, log_popularity, temperature); interests in column order."""
 
     def __init__(self, names: list[str], tensors: dict[str, torch.Tensor]) -> None:
         self.names, self.tensors = names, tensors
@@ -54,6 +55,8 @@ class InterestHead:
                 "centre": torch.from_numpy(centre).float(),
                 "interest_weight": torch.zeros(len(centre), len(names)),
                 "interest_bias": torch.from_numpy(shares).float(),
+                "log_popularity": torch.from_numpy(shares).float(),
+                "temperature": torch.tensor(1.0),
             },
         )
 
@@ -75,6 +78,36 @@ class InterestHead:
         t = self.tensors
         users = normalize(hidden.float() - t["centre"], dim=1)
         return START_SCALE * users @ t["interest_weight"] + t["interest_bias"]
+
+    def probabilities(self, hidden: np.ndarray) -> np.ndarray:
+        """P(interest | converts with one of them), float64, shape (n, n_interests), of hidden states (n, hidden)."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self.logits(torch.from_numpy(hidden).to(self.tensors["centre"].device))
+            found: np.ndarray = torch.softmax(logits.double() / self.tensors["temperature"], dim=1).cpu().numpy()
+        return found
+
+    def judge(self, hidden: np.ndarray, column: np.ndarray) -> dict[str, float]:
+        """Fit the temperature on held-out targets, and tell recall@5 beside popularity's; nothing if none has any.
+
+        Args:
+            hidden: shape (n, hidden).
+            column: shape (n,), -1 where a target has none.
+        """
+        import torch
+
+        rows = np.flatnonzero(column >= 0)
+        if not len(rows):
+            return {}
+        with torch.inference_mode():
+            logits = self.logits(torch.from_numpy(hidden[rows]).to(self.tensors["centre"].device)).cpu().numpy()
+        self.tensors["temperature"] = torch.tensor(fit_temperature(logits, column[rows]))
+        popular = np.broadcast_to(self.tensors["log_popularity"].cpu().numpy(), logits.shape)
+        return {
+            "validation_interest_recall@5": recall_at(logits, column[rows], 5),
+            "popularity_interest_recall@5": recall_at(popular, column[rows], 5),
+        }
 
     def loss(self, hidden: torch.Tensor, column: np.ndarray) -> torch.Tensor:
         """Mean cross-entropy over the targets that have an interest (0 if none has).
@@ -139,6 +172,8 @@ def violations(interests: pd.DataFrame) -> list[str]:
         problems.append("null values")
     if interests.duplicated(["user_id", "interest"]).any():
         problems.append("an interest twice for one user")
+    if not interests["probability"].between(0, 1).all():
+        problems.append("probability outside [0, 1]")
     if (by_user["probability"].sum() > 1 + 1e-6).any():
         problems.append("probabilities of a user sum to more than 1")
     if (by_user["probability"].diff() > 1e-12).any():

@@ -32,7 +32,6 @@ from ml.llm.scoring import CatalogueScores
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
 from ml.llm.train import frozen_key, train
-from ml.llm.validation import log_softmax
 from ml.predictors.predictions import from_likeliest
 from ml.progress import Progress, silent
 
@@ -163,6 +162,13 @@ class LLMPredictor:
         with use_threads(self._threads):
             return self._scores.distribution(hidden)
 
+    def interest_distribution(self, hidden: np.ndarray) -> np.ndarray:
+        """P(interest | converts with one of them), float64, shape (n, n_interests); no columns if trained without."""
+        if self._interests is None:
+            return np.zeros((len(hidden), 0))
+        with use_threads(self._threads):
+            return self._interests.probabilities(hidden)
+
     def interests(self, hidden: np.ndarray, contexts: UserContexts) -> pd.DataFrame:
         """The likeliest interests of each user, as `ml.llm.interests.COLUMNS`; no rows if trained without them.
 
@@ -170,14 +176,10 @@ class LLMPredictor:
             hidden: shape (n_users, hidden), from `hidden_states` of this model version.
             contexts: the same users.
         """
-        import torch
-
         if self._interests is None or not len(hidden):
             return pd.DataFrame(columns=COLUMNS)
-        with torch.inference_mode(), use_threads(self._threads):
-            logits = self._interests.logits(torch.from_numpy(hidden)).numpy()
         return top_interests(
-            np.exp(log_softmax(logits)),
+            self.interest_distribution(hidden),
             self._interests.names,
             contexts.user_ids,
             contexts.as_of,
@@ -224,7 +226,7 @@ class LLMPredictor:
         self._tokenizer = LineTokenizer(self.base)
         self._device, self._dtype, self._threads = _compute(config, self.settings)
         self._use(checkpoint.load_head(directory))
-        self._interests = checkpoint.load_interests(directory, config["interests"])
+        self._interests = checkpoint.load_interests(directory, config.get("interests", []))  # older: none
         self._model: torch.nn.Module = load_merged(self._frozen_model(), directory / checkpoint.ADAPTER)
 
     def _use(self, head: AdvertiserHead) -> None:

@@ -31,6 +31,8 @@ def largest_difference(directory: Path, base: Path, settings: LLMSettings) -> tu
         layout = Layout(
             prompts, probe["prompt"], probe["token"], np.arange(len(probe["token"])), np.arange(len(prompts))
         )
-        expected = probe["probabilities"]
+        expected = np.hstack([probe["probabilities"], probe["interests"]])
     predictor = LLMPredictor.load(directory, base, model_version="probe", settings=settings)
-    return float(np.abs(predictor.distribution(predictor.read(layout)) - expected).max()), ALLOWED
+    hidden = predictor.read(layout)
+    found = np.hstack([predictor.distribution(hidden), predictor.interest_distribution(hidden)])
+    return float(np.abs(found - expected).max()), ALLOWED

@@ -37,13 +37,14 @@ from ml.llm.sample import Sample, draw_sample
 from ml.llm.settings import LLMSettings
 from ml.llm.teacher import Teacher
 from ml.llm.tokens import LineTokenizer
-from ml.llm.validation import fit_temperature, interest_metrics, log_loss, log_softmax, validation_metrics
+from ml.llm.validation import fit_temperature, log_loss, log_softmax, validation_metrics
 from ml.progress import Progress, silent
 
 CENTRE_PROMPTS = 64
 """Training prompts whose mean state becomes the head's centre."""
 
 LogEntry = dict[str, float]
+Step = dict[str, float]
 OnLog = Callable[[LogEntry], None]
 
 
@@ -52,8 +53,8 @@ class TrainingResult:
     """What a training run leaves; the checkpoint itself lies in `work`.
 
     Attributes:
-        loss_curve: entries with `step`, `tokens` and some of `loss`, `grad_norm` (means since the last entry)
-            and `validation_loss`.
+        loss_curve: entries with `step`, `tokens` and some of `loss` (of the advertisers), `interest_loss`, `grad_norm`
+            (means since the last entry) and `validation_loss`.
         metrics: validation figures beside popularity's, and the validation loss at start and end.
         counts: users, tokens and targets used, and targets left out by reason.
         compute: device, dtype, threads, training tokens a second, and CPU seconds.
@@ -144,7 +145,7 @@ class _Run:
         self.optimizer = MasterAdamW(trainable(self.model), learned, settings, len(self.batches))
         self.teacher: Teacher | None = None
         self.curve: list[LogEntry] = []
-        self.recent: list[tuple[float, float]] = []
+        self.recent: list[Step] = []
         self.tokens, self.seconds = 0, 0.0
         self.cpu_seconds, self._since = 0.0, time.process_time()
 
@@ -173,8 +174,8 @@ class _Run:
             progress(self.tokens, total, "tokens")
             done = step + 1
             if done % self.settings.log_every == 0 or done in measured:
-                loss, norm = np.mean(self.recent, axis=0)
-                entry = {"step": done, "tokens": self.tokens, "loss": float(loss), "grad_norm": float(norm)}
+                means = {name: float(np.mean([step[name] for step in self.recent])) for name in self.recent[0]}
+                entry = {"step": done, "tokens": self.tokens, **means}
                 if done in measured:
                     entry["validation_loss"] = self._validation_loss()
                 self.recent = []
@@ -188,6 +189,9 @@ class _Run:
         hidden = self.reader.all(sample.validation)
         logits = self._logits(hidden)
         temperature = fit_temperature(logits, target)
+        beside = (
+            self.interests.judge(hidden, self.interests.columns(sample.validation_interest)) if self.interests else {}
+        )
         losses = [entry["validation_loss"] for entry in self.curve if "validation_loss" in entry]
         config = {
             "settings": self.settings.model_dump(mode="json"),
@@ -206,7 +210,7 @@ class _Run:
                 "validation_loss_start": losses[0],
                 "validation_loss_end": losses[-1],
                 **validation_metrics(logits, target, log_popularity(sample.popularity), temperature),
-                **self._interest_metrics(hidden),
+                **beside,
             },
             "interests": self.interests.names if self.interests else [],
         }
@@ -232,10 +236,11 @@ class _Run:
         hidden = read_layout(merged, layout, self.settings.score_batch_tokens, self.compute.device)
         with torch.inference_mode():
             logits = self.head.logits(torch.from_numpy(hidden).to(self.compute.device)).cpu().numpy()
-        save_probe(work, layout, np.exp(log_softmax(logits / temperature)))
+        interests = self.interests.probabilities(hidden) if self.interests else None
+        save_probe(work, layout, np.exp(log_softmax(logits / temperature)), interests)
 
-    def _step(self, step: int) -> tuple[float, float]:
-        """One optimizer step: its loss and gradient norm."""
+    def _step(self, step: int) -> Step:
+        """One optimizer step: its losses and gradient norm."""
         import torch
 
         hidden, reads = self.reader.batch(self.sample.train, self.batches[step])
@@ -248,26 +253,17 @@ class _Run:
             says = torch.from_numpy(self.teacher.probabilities(self.sample.train_row[reads])).to(self.compute.device)
             share = self.settings.cooccurrence_share
             loss = (1 - share) * loss + share * torch.nn.functional.cross_entropy(logits, says)
+        told, joint = {"loss": float(loss.detach())}, loss
         if self.interests is not None:
-            column = self.interests.columns(self.sample.train_interest.iloc[reads])
-            loss = loss + self.settings.interest_weight * self.interests.loss(hidden, column)
-        if not bool(torch.isfinite(loss)):
+            beside = self.interests.loss(hidden, self.interests.columns(self.sample.train_interest.iloc[reads]))
+            told["interest_loss"], joint = float(beside.detach()), loss + self.settings.interest_weight * beside
+        if not bool(torch.isfinite(joint)):
             raise BadInput(
-                f"the training loss is {float(loss.detach())}",
+                f"the training loss is {float(joint.detach())}",
                 where=f"advertiser LLM, step {step + 1} of {len(self.batches)}",
                 remedy="lower adapter_learning_rate and head_learning_rate, or set dtype: float32",
             )
-        return float(loss.detach()), self.optimizer.step(step, loss)
-
-    def _interest_metrics(self, hidden: np.ndarray) -> dict[str, float]:
-        import torch
-
-        if self.interests is None:
-            return {}
-        with torch.inference_mode():
-            logits = self.interests.logits(torch.from_numpy(hidden).to(self.compute.device)).cpu().numpy()
-        start = InterestHead.start(self.sample.train_interest, hidden[0]).tensors["interest_bias"].numpy()
-        return interest_metrics(logits, self.interests.columns(self.sample.validation_interest), start)
+        return {**told, "grad_norm": self.optimizer.step(step, joint)}
 
     def _logits(self, hidden: np.ndarray) -> np.ndarray:
         import torch

@@ -42,24 +42,6 @@ def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def interest_metrics(logits: np.ndarray, column: np.ndarray, popularity_logits: np.ndarray) -> dict[str, float]:
-    """Recall@5 of the interests beside popularity's, over the targets that have one (none: nothing).
-
-    Args:
-        logits: shape (n_targets, n_interests).
-        column: shape (n_targets,), -1 where a target has none.
-        popularity_logits: shape (n_interests,).
-    """
-    rows = np.flatnonzero(column >= 0)
-    if not len(rows):
-        return {}
-    popular = np.broadcast_to(popularity_logits, logits.shape)
-    return {
-        "validation_interest_recall@5": recall_at(logits[rows], column[rows], 5),
-        "popularity_interest_recall@5": recall_at(popular[rows], column[rows], 5),
-    }
-
-
 def validation_metrics(
     logits: np.ndarray, target: np.ndarray, popularity_logits: np.ndarray, temperature: float
 ) -> dict[str, float]:

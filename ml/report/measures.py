@@ -23,6 +23,7 @@ GROUPS: dict[str, str] = {
     "short_": "users with a short history",
     "rare_": "rare advertisers",
     "catalogue_": "targets within the catalogue",
+    "interest_": "interests (categories of conversions)",
 }
 """What the prefix of a recall@k restricts it to."""
 
@@ -71,6 +72,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "slope": Measure("calibration slope", "1 is right, below 1 the forecasts are too sure of themselves"),
     "loss": Measure("loss", "nats of surprise per training target", higher_is_better=False),
+    "interest_loss": Measure("interest loss", "nats of surprise per category of a conversion", higher_is_better=False),
     "ece": Measure("ECE", "mean gap between predicted and observed rate, over bins", higher_is_better=False),
 }
 

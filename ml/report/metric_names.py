@@ -61,6 +61,11 @@ def llm_metrics(metrics: Mapping[str, float], sizes: Mapping[str, float], temper
         for who in ("validation", "popularity")
         for what in ("log_loss", "recall@1", "recall@10")
     }
+    found |= {
+        metric_name("validation", "llm" if who == "validation" else who, "interest_recall@5"): metrics[key]
+        for who in ("validation", "popularity")
+        if (key := f"{who}_interest_recall@5") in metrics
+    }
     return {**found, **volumes(sizes), "validation/llm/temperature": temperature}
 
 
@@ -75,6 +80,7 @@ def curve_metrics(entry: Mapping[str, float]) -> Figures:
     names = {
         "loss": metric_name("train", "llm", "loss"),
         "validation_loss": metric_name("validation", "llm", "loss"),
+        "interest_loss": metric_name("train", "llm", "interest_loss"),
         "grad_norm": "train/llm/gradient_norm",
     }
     return {name: float(entry[key]) for key, name in names.items() if entry.get(key) is not None}

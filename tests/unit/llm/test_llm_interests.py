@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_worlds import TINY, VERTICALS, Trained, last_search_world
+from safetensors.torch import load_file, save_file
 
+from ml.llm.checkpoint import INTERESTS
 from ml.llm.incremental import score_changed
 from ml.llm.interests import InterestHead, read_interests, top_interests, violations
 from ml.llm.predictor import LLMPredictor
+from ml.llm.reload import ALLOWED, largest_difference
 from ml.llm.train import train
 
 
@@ -26,10 +30,10 @@ def test_it_learns_the_interest_of_the_last_search(trained: Trained) -> None:
     hidden = predictor.hidden_states_at(
         examples.contexts, examples.targets["user"].to_numpy(), examples.targets["position"].to_numpy()
     )
-    logits = predictor._interests.logits(torch.from_numpy(hidden)).numpy()  # type: ignore[union-attr]
-    names = np.array(predictor._interests.names)  # type: ignore[union-attr]
-    assert sorted(names) == sorted(VERTICALS)
-    assert (names[logits.argmax(axis=1)] == examples.targets["interest"].to_numpy()).mean() > 0.35
+    names = np.array(sorted(VERTICALS))
+    probabilities = predictor.interest_distribution(hidden)
+    assert probabilities.shape == (len(hidden), len(names))
+    assert (names[probabilities.argmax(axis=1)] == examples.targets["interest"].to_numpy()).mean() > 0.35
 
 
 def test_a_reloaded_head_says_the_same_and_reaches_the_shards(
@@ -45,6 +49,28 @@ def test_a_reloaded_head_says_the_same_and_reaches_the_shards(
     assert violations(stored) == []
     assert set(stored["user_id"]) == set(some.user_ids)
     assert stored.groupby("user_id").size().eq(TINY.top_interests).all()
+
+
+def test_the_check_of_reloading_looks_at_interests_too(trained: Trained, tiny_base: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(trained.checkpoint, spoilt)
+    assert largest_difference(spoilt, tiny_base, TINY)[0] <= ALLOWED
+    tensors = load_file(spoilt / INTERESTS)
+    save_file({**tensors, "interest_bias": tensors["interest_bias"].flip(0) + torch.arange(8)}, spoilt / INTERESTS)
+    assert largest_difference(spoilt, tiny_base, TINY)[0] > ALLOWED
+
+
+def test_too_sure_a_head_is_cooled_down() -> None:
+    """Half of the targets follow the state: a head that takes it for certain is asked to be less so."""
+    rng = np.random.default_rng(0)
+    hidden = np.eye(4, dtype=np.float32)[told := rng.integers(4, size=4000)]
+    column = np.where(rng.random(4000) < 0.5, told, rng.integers(4, size=4000))
+    head = InterestHead.start(pd.Series(list("abcd") * 20), np.zeros(4, dtype=np.float32))
+    head.tensors["interest_weight"] = torch.eye(4)
+    metrics = head.judge(hidden, np.where(np.arange(4000) < 100, -1, column))
+    assert metrics["validation_interest_recall@5"] == 1.0, "five of four interests are all"
+    assert head.probabilities(hidden).max(axis=1).mean() == pytest.approx(0.5 + 0.5 / 4, abs=0.02)
+    assert head.judge(hidden, np.full(4000, -1)) == {}
 
 
 def test_without_weight_there_are_none(tiny_base: Path, tmp_path: Path) -> None:
@@ -68,8 +94,8 @@ def test_rare_and_missing_interests_take_no_part() -> None:
     assert list(column) == [1] * 12 + [-1] * 8 + [0] * 20
     hidden = torch.randn(40, 8, requires_grad=True)
     expected = -torch.log_softmax(head.tensors["interest_bias"], 0)[torch.from_numpy(column[column >= 0])].mean()
-    assert float(head.loss(hidden, column)) == pytest.approx(float(expected), rel=1e-5)
-    assert float(head.loss(hidden, np.full(40, -1))) == 0
+    assert head.loss(hidden, column).item() == pytest.approx(float(expected), rel=1e-5)
+    assert head.loss(hidden, np.full(40, -1)).item() == 0
 
 
 @settings(max_examples=30, deadline=None)
@@ -85,3 +111,4 @@ def test_the_table_of_any_distribution_is_sound(seed: int, interests: int, k: in
         assert violations(table.assign(rank=table["rank"] + 1))
         assert violations(table.assign(probability=table["probability"][::-1].to_numpy() + 0.5))
     assert violations(table.assign(interest=None))
+    assert violations(table.assign(probability=-table["probability"]))

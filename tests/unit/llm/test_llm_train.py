@@ -24,10 +24,12 @@ from tests.contracts.predictor_contract import checkerboard_world
 
 SHORT = TINY.model_copy(update={"train_tokens": 6_000, "batch_tokens": 512, "log_every": 4, "save_every": 3})
 MADE_OF = ["adapter/adapter_model.safetensors", "adapter/adapter_config.json", "head.safetensors", "loss_curve.json"]
+MADE_OF += ["interests.safetensors"]
 
 
 def hashes(work: Path) -> list[str]:
-    return [sha256(work / name) for name in [*MADE_OF, "config.json", "catalogue.parquet"]]
+    names = [*MADE_OF, "config.json", "catalogue.parquet"]
+    return [sha256(work / name) for name in names if (work / name).exists()]
 
 
 def test_it_learns_who_is_bought_after_which_search(trained: Trained) -> None:
@@ -43,7 +45,7 @@ def test_the_loss_curve_tells_steps_tokens_loss_and_gradient(trained: Trained) -
     assert curve[0] == {"step": 0, "tokens": 0, "validation_loss": curve[0]["validation_loss"]}
     assert sum("validation_loss" in entry for entry in curve) == TINY.validation_points
     assert curve[-1]["tokens"] == counts["train_tokens"] <= TINY.train_tokens
-    assert all({"step", "tokens", "loss", "grad_norm"} <= set(entry) for entry in curve[1:])
+    assert all({"step", "tokens", "loss", "interest_loss", "grad_norm"} <= set(entry) for entry in curve[1:])
     assert json.loads((trained.checkpoint / "loss_curve.json").read_text()) == curve
 
 
@@ -69,6 +71,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_base: Path, tmp_path: Path)
     train(examples, tiny_base, SHORT, seed=3, work=tmp_path / "killed", on_log=lambda e: seen.append(e["step"]))
     assert min(seen) > 4, "steps done before the last resume point are not done again"
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
+    assert len(hashes(tmp_path / "whole")) == len(MADE_OF) + 2
     assert not (tmp_path / "killed" / "training_state.pt").exists()
 
 

@@ -71,7 +71,10 @@ def test_the_llm_and_popularity_are_named_alike() -> None:
     assert found["volume/train_users"] == 7
     of = {who: {n.rpartition("/")[2] for n in found if f"/{who}/" in n} for who in ("llm", "popularity")}
     assert of["llm"] - {"temperature"} == of["popularity"] == {"log_loss", "recall_at_1", "recall_at_10"}
-    assert curve_metrics({"step": 1, "tokens": 9, "loss": 2.0, "validation_loss": 3.0}) == {
+    measured |= {f"{who}_interest_recall@5": 0.4 for who in ("validation", "popularity")}
+    assert llm_metrics(measured, {}, 1.2)["validation/popularity/interest_recall_at_5"] == 0.4
+    assert curve_metrics({"step": 1, "tokens": 9, "loss": 2.0, "interest_loss": 1.5, "validation_loss": 3.0}) == {
         "train/llm/loss": 2.0,
+        "train/llm/interest_loss": 1.5,
         "validation/llm/loss": 3.0,
     }
