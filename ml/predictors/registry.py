@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ml.predictors import search_spaces
 from ml.predictors.base import AdvertiserPredictor
@@ -27,6 +27,8 @@ class BaselineSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
+    sources: tuple[str, ...] | None = None
+    """Those that run beside the LLM every day, by name; null: all."""
     popularity: PopularitySettings = Field(default_factory=PopularitySettings)
     """What everybody converts with lately."""
     repeat_last: RepeatLastSettings = Field(default_factory=RepeatLastSettings)
@@ -41,6 +43,14 @@ class BaselineSettings(BaseModel):
     """The words of the prompt, without pretraining."""
     sequence: SequenceSettings = Field(default_factory=SequenceSettings)
     """A transformer over the events themselves, without their names."""
+
+    @field_validator("sources")
+    @classmethod
+    def _are_rows(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        unknown = sorted(set(value or ()) - set(BASELINES))
+        if unknown:
+            raise ValueError(f"no such source: {', '.join(unknown)}; there are {', '.join(BASELINES)}")
+        return value
 
     @classmethod
     def with_half_life(cls, days: float) -> BaselineSettings:
@@ -76,6 +86,6 @@ BASELINES: dict[str, Source] = {
 
 
 def baselines(settings: BaselineSettings | None = None) -> list[AdvertiserPredictor]:
-    """One unfitted predictor per row of `BASELINES`."""
+    """One unfitted predictor per row of `BASELINES` that `settings.sources` names, in the order of the rows."""
     chosen = settings or BaselineSettings()
-    return [source.make(chosen) for source in BASELINES.values()]
+    return [row.make(chosen) for name, row in BASELINES.items() if chosen.sources is None or name in chosen.sources]

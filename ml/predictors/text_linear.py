@@ -3,8 +3,8 @@
     p(a | prompt) = softmax(x U V + b)[a]       x: TF-IDF (L2-normalised), U: (n_terms, rank), V: (rank, n_advertisers)
 
 The low rank is fastText's (Joulin et al. 2017); b starts at the log popularity of the targets. Trained with full
-cross-entropy on the prompt before every target of all training users. It sees what the LLM sees, and no more: a bag of
-words without pretraining. Bit-equal on one machine with one thread.
+cross-entropy on the prompt before every target of all training users. It reads the text the LLM reads and nothing else:
+a bag of words without pretraining, cut to the newest lines. Bit-equal on one machine with one thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.predictors.blocks import InBlocks
 from ml.predictors.histories import columns_of
 from ml.predictors.popularity import catalogue_ids_of, version
-from ml.predictors.text_features import PromptTfidf
+from ml.predictors.text_features import Prompts, PromptTfidf
 
 
 class TextLinearSettings(BaseModel):
@@ -27,7 +27,9 @@ class TextLinearSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     min_prompts: int = Field(default=3, ge=1)
-    """Prompts that a word or pair of words must occur in."""
+    """Prompts that a term must occur in."""
+    longest_term: int = Field(default=2, ge=1, le=4)
+    """Words of the longest term: 2 counts single words and pairs of neighbours in a line."""
     max_events: int = Field(default=100, ge=1)
     """Newest event lines that are read."""
     decay: float = Field(default=1.0, gt=0, le=1)
@@ -65,12 +67,13 @@ class TextLinear(InBlocks):
         """Learn vocabulary, then both matrices."""
         s = self.settings
         self.catalogue_ids = catalogue_ids_of(examples.catalogue)
-        self.features = PromptTfidf(min_prompts=s.min_prompts, max_events=s.max_events, decay=s.decay)
-        self.features.fit(examples.contexts)
+        self.features = PromptTfidf(
+            min_prompts=s.min_prompts, max_events=s.max_events, decay=s.decay, longest=s.longest_term
+        ).fit(examples.contexts)
         column = columns_of(examples.targets["advertiser_id"], self.catalogue_ids)
         mine = examples.targets[column >= 0]
-        rows = self.features.transform(examples.contexts, mine["user"].to_numpy(), mine["position"].to_numpy())
-        self.words, self.advertisers, self.bias = self._learn(rows, column[column >= 0])
+        prompts, at = self.features.read(examples.contexts), (mine["user"].to_numpy(), mine["position"].to_numpy())
+        self.words, self.advertisers, self.bias = self._learn(prompts, *at, column[column >= 0])
         learned = [array.mean(axis=0).astype(np.float64) for array in (self.words, self.advertisers)]
         self.model_version = version(self.name, s, self.catalogue_ids, *learned, self.bias.astype(np.float64))
         return self
@@ -79,17 +82,20 @@ class TextLinear(InBlocks):
         """Softmax of the last prompt of every user."""
         from scipy.special import softmax
 
-        rows = self.features.transform(contexts, np.arange(len(contexts)), np.diff(contexts.offsets))
+        rows = self.features.read(contexts).at(np.arange(len(contexts)), np.diff(contexts.offsets))
         logits = (rows @ self.words * self.settings.scale) @ self.advertisers + self.bias
         return np.asarray(softmax(logits.astype(np.float64), axis=1))
 
-    def _learn(self, rows: Any, column: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _learn(
+        self, prompts: Prompts, user: np.ndarray, position: np.ndarray, column: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """U, V and b; the sparse rows of a batch are made when it is read, so memory holds the lines alone."""
         import torch
 
         s, n = self.settings, len(self.catalogue_ids)
         rng = np.random.default_rng(s.seed)
         counts = np.bincount(column, minlength=n) + 1.0
-        start = rng.normal(size=(rows.shape[1], s.rank)) / np.sqrt(s.rank), np.zeros((s.rank, n))
+        start = rng.normal(size=(self.features.n_terms, s.rank)) / np.sqrt(s.rank), np.zeros((s.rank, n))
         words, advertisers = (torch.tensor(a, dtype=torch.float32, requires_grad=True) for a in start)
         bias = torch.tensor(np.log(counts / counts.sum()), dtype=torch.float32, requires_grad=True)
         decayed = {"params": [words, advertisers], "weight_decay": s.weight_decay}
@@ -100,7 +106,7 @@ class TextLinear(InBlocks):
             order = rng.permutation(len(column))
             for first in range(0, len(order), s.batch):
                 some = order[first : first + s.batch]
-                logits = _bag(rows[some], words) * s.scale @ advertisers + bias
+                logits = _bag(prompts.at(user[some], position[some]), words) * s.scale @ advertisers + bias
                 loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(column[some]))
                 adamw.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -29,6 +29,13 @@ def test_settings_reach_the_sources() -> None:
     assert lives == [91] * 4
 
 
+def test_only_the_sources_asked_for_run() -> None:
+    some = BaselineSettings(sources=("cooccurrence", "popularity"))
+    assert [source.name for source in baselines(some)] == ["popularity", "cooccurrence"]
+    with pytest.raises(ValidationError, match="no such source: coocurrence; there are popularity, repeat_last"):
+        BaselineSettings(sources=("coocurrence",))
+
+
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(ValidationError, match="half_live_days"):
         BaselineSettings.model_validate({"popularity": {"half_live_days": 3}})

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ml.predictors.fold import Fold
+from ml.predictors.predictions import from_probabilities
 from ml.predictors.registry import BASELINES, BaselineSettings
 from ml.predictors.repeat_last import RepeatLastSettings
 from ml.predictors.tuning import objective, tune
-from tests.contracts.predictor_contract import ADVERTISERS, build_examples, habit_world
+from tests.contracts.predictor_contract import ADVERTISERS, AS_OF, build_examples, habit_world
 
 
 def fold_of(past: list[list[int]], following: list[int]) -> Fold:
@@ -62,3 +65,25 @@ def test_ties_are_ranked_as_in_the_table() -> None:
     """A source that says the same of all names the first columns, and finds what lies there only."""
     flat = np.full((30, 30), 1 / 30)
     assert objective(flat, np.arange(30)) == pytest.approx((5 + 10 + 20) / 3 / 30)
+
+
+def test_what_is_not_a_number_is_a_miss() -> None:
+    column = np.arange(40)
+    assert objective(np.full((40, 40), np.nan), column) == 0
+    one_bad = np.eye(40)
+    one_bad[3, 7] = np.nan
+    assert objective(one_bad, column) == pytest.approx(39 / 40)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_the_objective_is_recall_of_the_predictions_table(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    raw = np.round(rng.dirichlet(np.ones(30), 12), 2)  # rounded: many ties
+    raw /= np.maximum(raw.sum(axis=1, keepdims=True), 1)
+    column = rng.integers(-1, 30, 12)
+    names, users = np.arange(30).astype(str), np.arange(12).astype(str)
+    about = {"day": AS_OF, "source": "s", "model_version": "v"}
+    table = from_probabilities(raw, user_ids=users, advertiser_ids=names, k=20, **about)
+    hit = table[table["advertiser_id"].to_numpy() == column.astype(str)[table["user_id"].astype(int)]]
+    assert objective(raw, column) == pytest.approx(np.mean([(hit["rank"] <= cut).sum() / 12 for cut in (5, 10, 20)]))
