@@ -12,9 +12,11 @@ def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceR
     import numpy as np
     import pandas as pd
 
+    from ml.artifacts import read_json
     from ml.contexts.store import read_contexts, read_examples
     from ml.predictors.controls import predict_controls
     from ml.predictors.predictions import read_predictions, write_predictions
+    from ml.predictors.registry import BaselineSettings
 
     stage = workspace.stage(context)
     if before := stage.published_before():
@@ -26,7 +28,7 @@ def control_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceR
         read_contexts(stage.input("user_contexts") / "contexts"),
         llm,
         pd.read_parquet(stage.input("advertiser_predictions") / "catalogue.parquet")["advertiser_id"].to_numpy(),
-        settings.baselines,
+        BaselineSettings.model_validate(read_json(stage.input("tuned_sources") / "settings.json")),
         k=settings.predictions.top_k,
         rng=np.random.default_rng([settings.seed, 2]),
         progress=stage.progress,

@@ -87,6 +87,12 @@ class Timeline:
         return self.ranker.first - timedelta(days=1)
 
     @property
+    def validation(self) -> Window:
+        """The label window of the predictor cutoff: sources are tuned on it, as far as it is known by `as_of`."""
+        first = self.predictor_cutoff + timedelta(days=1)
+        return Window(first, first + timedelta(days=self.settings.label_window_days - 1))
+
+    @property
     def test(self) -> Window:
         """The label window of `as_of`."""
         return Window(self.as_of + timedelta(days=1), self.as_of + timedelta(days=self.settings.label_window_days))
@@ -166,6 +172,14 @@ class Timeline:
         _reject(priors, priors["prior_day"] >= priors["day"], "prior not older than its impression")
         stale = priors["prior_day"] < model_known_until
         _reject(priors, stale, f"prior from before its model's last label ({model_known_until})")
+
+    def check_validation_labels(self, labels: pd.DataFrame) -> None:
+        """Validation labels lie after the predictor cutoff and were known by `as_of` (`event_time`, `known_at`)."""
+        _reject(labels, labels[["event_time", "known_at"]].isna().any(axis=1), "validation label without a time")
+        early = labels["event_time"] < end_of(self.predictor_cutoff)
+        late = labels["event_time"] >= end_of(self.validation.last)
+        _reject(labels, early | late, f"validation label outside {self.validation}")
+        _reject(labels, labels["known_at"] >= end_of(self.as_of), f"validation label known after {self.as_of}")
 
     def check_test_labels(self, labels: pd.DataFrame) -> None:
         """Test labels lie in the label window and were known by its close (`event_time`, `known_at`)."""

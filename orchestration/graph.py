@@ -7,6 +7,7 @@
         |                               v                  ^   |        v
         |\\----------------------------> ranker  retrieval_model  \\-> evaluation -> report
         \\-------------------------------^----------^
+    raw logs, training_examples -> tuned_sources -> control_predictions
     raw logs, training_examples -> drift_reference -> drift_report
 
 A *daily* asset has one result per snapshot day. A *model* asset has versions: day x uses the newest
@@ -52,6 +53,13 @@ NODES: dict[str, Node] = {
         ),
         Node("drift_reference", "model", "monitoring", ("training_examples", *RAW_TABLES), _REFERENCE),
         Node("drift_report", "daily", "monitoring", ("drift_reference", *RAW_TABLES), ("drift",)),
+        Node(
+            "tuned_sources",
+            "model",
+            "predictor",
+            ("training_examples", "users", "conversions"),
+            ("baselines", "tuning", "timeline", "seed"),
+        ),
         Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed")),
         Node("past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "seed")),
         Node(
@@ -61,8 +69,8 @@ NODES: dict[str, Node] = {
             "control_predictions",
             "daily",
             "predictor",
-            ("training_examples", "user_contexts", "advertiser_predictions"),
-            ("baselines", "seed"),
+            ("training_examples", "tuned_sources", "user_contexts", "advertiser_predictions"),
+            ("seed",),
         ),
         Node("retrieval_model", "model", "candidates", RAW_TABLES, ("candidates", "seed")),
         Node("candidate_sets", "daily", "candidates", ("retrieval_model", "advertiser_predictions"), ("candidates",)),

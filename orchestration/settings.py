@@ -26,6 +26,7 @@ from ml.llm.settings import LLMSettings
 from ml.monitoring.settings import DriftSettings
 from ml.places import is_remote
 from ml.predictors.registry import BaselineSettings
+from ml.predictors.tune_all import TuningSettings
 from ml.ranking.settings import RankerSettings
 from ml.sources.log_mapping import load_log_mapping
 from ml.sources.mapping import AMAZON14, SAMPLE, load_mapping
@@ -166,6 +167,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     predictions: PredictionSettings = PredictionSettings()
     baselines: BaselineSettings = BaselineSettings()
+    tuning: TuningSettings = TuningSettings()
     candidates: CandidateSettings = CandidateSettings()
     ranker: RankerSettings = RankerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -7,6 +7,7 @@ predicts may import it.
 from __future__ import annotations
 
 import hashlib
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
 from ml.lake import Lake
-from ml.timeline import Timeline, end_of
+from ml.timeline import Timeline, Window, end_of
 
 FIRST_CONVERSIONS = """
     SELECT user_id, advertiser_id, ad_id, event_time, coalesce(known_at, event_time) AS known_at
@@ -35,14 +36,30 @@ def test_labels(lake: Lake, timeline: Timeline) -> pd.DataFrame:
     Raises:
         TimelineViolation: a label breaks a rule of the Timeline.
     """
-    with lake.connect(as_of=timeline.as_of) as con:
-        consenting = con.execute("SELECT user_id FROM users WHERE consent").df()
-    with lake.connect(as_of=timeline.test_closes) as con:
-        con.register("consenting", consenting)
-        window = {"opens": end_of(timeline.as_of), "closes": end_of(timeline.test.last)}
-        labels = con.execute(FIRST_CONVERSIONS, window).df()
+    labels = _first_conversions(lake, timeline.as_of, timeline.test_closes, timeline.test)
     timeline.check_test_labels(labels)
     return labels
+
+
+def validation_labels(lake: Lake, timeline: Timeline) -> pd.DataFrame:
+    """The same for the label window of the predictor cutoff, of users who consented by then.
+
+    Raises:
+        TimelineViolation: a label breaks a rule of the Timeline.
+    """
+    labels = _first_conversions(lake, timeline.predictor_cutoff, timeline.as_of, timeline.validation)
+    timeline.check_validation_labels(labels)
+    return labels
+
+
+def _first_conversions(lake: Lake, as_of: date, known_by: date, window: Window) -> pd.DataFrame:
+    """First conversion in `window`, as far as known by the end of `known_by`, of users consenting at `as_of`."""
+    with lake.connect(as_of=as_of) as con:
+        consenting = con.execute("SELECT user_id FROM users WHERE consent").df()
+    with lake.connect(as_of=known_by) as con:
+        con.register("consenting", consenting)
+        opens = end_of(window.first - timedelta(days=1))
+        return con.execute(FIRST_CONVERSIONS, {"opens": opens, "closes": end_of(window.last)}).df()
 
 
 def with_context(labels: pd.DataFrame, contexts: UserContexts) -> pd.DataFrame:

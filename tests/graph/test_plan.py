@@ -53,7 +53,8 @@ def test_a_setting_of_the_llm_does_not_touch_what_does_not_use_it(space: Workspa
         make(space, name, DAY)
     longer = with_settings(space, llm={**space.settings.llm.model_dump(), "epochs": 2})
     kept = {name for name in NODES if plan.published(longer, name, DAY)}
-    assert kept == {"user_contexts", "training_examples", "retrieval_model", "drift_reference", "drift_report"}
+    without_llm = {"user_contexts", "training_examples", "tuned_sources", "retrieval_model"}
+    assert kept == {*without_llm, "drift_reference", "drift_report"}
 
 
 def test_a_model_serves_later_days_and_no_earlier_one(space: Workspace):
@@ -100,7 +101,7 @@ def test_a_half_finished_retraining_is_completed_by_the_next_day(space: Workspac
         target = space.root / "models" / name / version
         publish(work_dir(target, version), target, {"fingerprint": version})
     todo = {name for name in NODES if NODES[name].kind == "model" and plan.published(space, name, LATER) is None}
-    assert todo == {"drift_reference", "past_predictions", "ranker"}
+    assert todo == {"drift_reference", "tuned_sources", "past_predictions", "ranker"}
 
 
 def test_later_logs_do_not_make_earlier_days_old(space: Workspace):
