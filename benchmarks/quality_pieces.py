@@ -43,7 +43,7 @@ LLM = LLMSettings(
     log_every=20,
     save_every=20,
     head_learning_rate=3e-3,
-    cooccurrence_share=0.5,
+    cooccurrence_share=0.8,
 )
 """Chosen on the validation fold (docs/results/llm-sweep.md); about 12,000 users, twice."""
 
