@@ -69,8 +69,11 @@ NODES: dict[str, Node] = {
             "control_predictions",
             "daily",
             "predictor",
-            ("training_examples", "tuned_sources", "user_contexts", "advertiser_predictions"),
-            ("seed",),
+            (
+                *("training_examples", "tuned_sources", "users", "conversions"),
+                *("past_predictions", "user_contexts", "advertiser_predictions"),
+            ),
+            ("blends", "seed"),
         ),
         Node("retrieval_model", "model", "candidates", RAW_TABLES, ("candidates", "seed")),
         Node("candidate_sets", "daily", "candidates", ("retrieval_model", "advertiser_predictions"), ("candidates",)),

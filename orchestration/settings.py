@@ -25,6 +25,7 @@ from ml.evaluation.bootstrap import EvaluationSettings
 from ml.llm.settings import LLMSettings
 from ml.monitoring.settings import DriftSettings
 from ml.places import is_remote
+from ml.predictors.blend import BlendSettings
 from ml.predictors.registry import BaselineSettings
 from ml.predictors.tune_all import TuningSettings
 from ml.ranking.settings import RankerSettings
@@ -168,6 +169,7 @@ class Settings(BaseSettings):
     predictions: PredictionSettings = PredictionSettings()
     baselines: BaselineSettings = BaselineSettings()
     tuning: TuningSettings = TuningSettings()
+    blends: BlendSettings = BlendSettings()
     candidates: CandidateSettings = CandidateSettings()
     ranker: RankerSettings = RankerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -128,8 +128,15 @@ def exclusive(hits: np.ndarray, missed: np.ndarray) -> Statistic:
 
 
 def usual_pairs(sources: Sequence[str]) -> list[tuple[str, str]]:
-    """llm against every other source, and placebo against popularity: as far as they are there."""
-    pairs = [("llm", source) for source in sources if source != "llm"] if "llm" in sources else []
+    """llm against every other source, its blend against the others', and placebo against popularity.
+
+    As far as they are there; a blend is a source named "first+second".
+    """
+    single = [source for source in sources if "+" not in source]
+    pairs = [("llm", source) for source in single if source != "llm"] if "llm" in sources else []
+    blends = [source for source in sources if "+" in source]
+    mine, others = ([b for b in blends if b.startswith("llm+") is is_mine] for is_mine in (True, False))
+    pairs += [(one, other) for one in mine for other in others]
     return [*pairs, ("placebo", "popularity")] if {"placebo", "popularity"} <= set(sources) else pairs
 
 

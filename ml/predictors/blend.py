@@ -48,6 +48,8 @@ class BlendSettings(BaseModel):
     """What cross-validation judges by: mean of recall@5, @10 and @20, or log loss of the labels in the catalogue."""
     short_history: int = Field(default=3, ge=0)
     """Conversions up to which a user's history is short."""
+    min_users: int = Field(default=200, ge=1)
+    """Validation users with a label and the LLM's prediction below which nothing is blended: chance would choose."""
     floor: float = Field(default=1e-4, gt=0, lt=1)
     """Share of the uniform distribution mixed into both sources: a zero of one must not silence the other."""
     splits: int = Field(default=5, ge=2)
@@ -155,11 +157,37 @@ def best_pair(
         _check(sources[one], sources[two], fold)
         value = cross_validated(sources[one], sources[two], pasts, fold, form, settings)
         rows.append({"first": one, "second": two, **value})
-    by_recall = settings.judge == "recall"
-    table = pd.DataFrame(rows).sort_values(
-        "recall" if by_recall else "log_loss", ascending=not by_recall, kind="stable", ignore_index=True
-    )
+    table = _ordered(pd.DataFrame(rows), settings)
     return (str(table["first"].iloc[0]), str(table["second"].iloc[0])), table
+
+
+def rank_partners(
+    first: np.ndarray, others: Mapping[str, np.ndarray], fold: Fold, settings: BlendSettings
+) -> pd.DataFrame:
+    """How well a source blends with each of some others in cross-validation.
+
+    Args:
+        first: its distribution of the fold's users.
+        others: name -> distribution of the same users.
+        fold: the validation fold.
+        settings: as in `best_pair`.
+
+    Returns:
+        One row a partner: source, recall, log_loss; the best first.
+    """
+    pasts = Pasts.of(fold.contexts, fold.examples.catalogue["advertiser_id"].to_numpy())
+    form = FORMS[PAIR_FORM if settings.form == "auto" else settings.form]
+    rows = [
+        {"source": name, **cross_validated(first, other, pasts, fold, form, settings)} for name, other in others.items()
+    ]
+    return _ordered(pd.DataFrame(rows), settings)
+
+
+def _ordered(table: pd.DataFrame, settings: BlendSettings) -> pd.DataFrame:
+    """Rows with recall and log_loss, the best by what the settings judge by first."""
+    by_recall = settings.judge == "recall"
+    column = "recall" if by_recall else "log_loss"
+    return table.sort_values(column, ascending=not by_recall, kind="stable", ignore_index=True)
 
 
 class Blended(InBlocks):

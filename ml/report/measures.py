@@ -106,4 +106,4 @@ def measure(name: str) -> Measure:
 
 def arm_label(name: str) -> str:
     """A source or arm in words."""
-    return ARMS.get(name, name.replace("_", " "))
+    return " + ".join(ARMS.get(part, part.replace("_", " ")) for part in name.split("+"))

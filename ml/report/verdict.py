@@ -61,7 +61,8 @@ def find(differences: list[Difference], metric: str, arm: str, against: str) -> 
 
 def best_other(results: Results, metric: str) -> str | None:
     """The source, neither llm nor placebo, with the highest `metric`."""
-    figures = {name: p.get(metric) for name, p in results.predictors.items() if name not in CONTROLS}
+    singles = {name: p for name, p in results.predictors.items() if name not in CONTROLS and "+" not in name}
+    figures = {name: p.get(metric) for name, p in singles.items()}
     values = {name: figure.value for name, figure in figures.items() if figure is not None}
     return max(values, key=lambda name: values[name]) if values else None
 
@@ -71,6 +72,7 @@ def judge(results: Results) -> list[Verdict]:
     found = [
         *_predictor_verdicts(results),
         _new_advertisers_verdict(results),
+        _blend_verdict(results),
         *_retrieval_verdicts(results),
         _ranker_verdict(results),
         _placebo_verdict(results),
@@ -124,6 +126,20 @@ def _new_advertisers_verdict(results: Results) -> Verdict | None:
         return None
     question = "And for advertisers new to the user, better than"
     return _predictor_verdict(results, "new_advertisers", "new_recall@10", best, question)
+
+
+def _blend_verdict(results: Results) -> Verdict | None:
+    """The LLM blended with the source it helps most, against the best blend without it."""
+    metric = "recall@20"
+    blends = [name for name in results.predictors if "+" in name]
+    mine, others = ([b for b in blends if b.startswith("llm+") is is_mine] for is_mine in (True, False))
+    if not mine or not others:
+        return None
+    difference = find(results.predictor_differences, metric, mine[0], others[0])
+    arms = {name: predictor.get(metric) for name, predictor in results.predictors.items()}
+    sentence = _sentence(difference, arms, _users(results, new_only=False))
+    question = f"Is {arm_label(mine[0])} better than {arm_label(others[0])}, the best blend without the LLM?"
+    return Verdict("blend", question, outcome_of(difference), sentence, difference)
 
 
 def _predictor_verdict(results: Results, topic: str, metric: str, rival: str, question: str) -> Verdict:

@@ -136,6 +136,8 @@ def test_pairs_need_their_sources() -> None:
     assert usual_pairs(["popularity", "placebo"]) == [("placebo", "popularity")]
     assert usual_pairs(["llm", "placebo"]) == [("llm", "placebo")]
     assert usual_pairs(["popularity"]) == []
+    blended = usual_pairs(["llm", "ials", "llm+ials", "ials+sequence"])
+    assert blended == [("llm", "ials"), ("llm+ials", "ials+sequence")]
 
 
 def test_groups_are_what_they_are_called() -> None:
