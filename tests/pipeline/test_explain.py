@@ -15,6 +15,7 @@ from ml.contexts.store import read_columns, read_contexts
 from ml.explain.explanation import Explanation
 from ml.explain.page import page_name
 from ml.predictors.predictions import read_predictions
+from ml.predictors.registry import BASELINES
 from ml.ranking.arms import arms
 from ml.ranking.impressions import ranker_rows
 from ml.ranking.priors import FEATURES_PRIOR
@@ -178,7 +179,8 @@ def test_sample_lists_users_that_have_everything(adprior: Adprior, space):
     users = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("u0")]
     assert done.exit_code == 0 and len(users) == 5
     found = explanation_of(space, TODAY, users[-1])
-    assert found.context and len(found.predictions) == 5 and found.candidates and found.priors
+    assert found.context and {"llm", "placebo", *BASELINES} <= set(found.predictions)
+    assert found.candidates and found.priors and found.interests
 
 
 def test_a_user_without_consent_is_not_shown(adprior: Adprior, space, tiny_run):

@@ -17,7 +17,10 @@ SOURCES = {"llm", "placebo", *BASELINES}
 def test_report_has_the_documented_keys(tiny_run: Pipeline):
     report = tiny_run.report()
     assert (report["profile"], report["source"], report["as_of"]) == ("tiny", "world", DAY)
-    assert set(report["predictors"]) == SOURCES
+    blends = set(report["predictors"]) - SOURCES
+    assert len(blends) == 2 and all("+" in name for name in blends)
+    assert any(name.startswith("llm+") for name in blends)
+    assert set(report["predictor_costs"]) == SOURCES - {"placebo"}
     assert {"none", "llm", "placebo"} == set(report["ranker"])
     assert {"conventional", "llm"} <= set(report["retrieval"])
     for source in SOURCES:
