@@ -8,6 +8,7 @@ takes can be split at will. `benchmarks.predictor_quality` makes the tables out 
     tuned/<source>.json          settings found on the validation fold, and every trial
     validation/<source>.npz      what it says of 2,500 validation users: blends and calibration are learned there
     test/<source>[-s<seed>].npz  what it says of the test users, fitted anew on all before
+    test/left_out-s0.npz         the LLM without the targets of a tenth of the advertisers
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import numpy as np
 
 from benchmarks.amazon14 import TEST, VALIDATION, read_fold
 from ml.artifacts import write_json
+from ml.evaluation.left_out import leave_out
+from ml.llm.checkpoint import load_head
 from ml.llm.predictor import LLMPredictor
 from ml.llm.settings import LLMSettings
 from ml.llm.train import train
@@ -33,6 +36,9 @@ from ml.predictors.tuning import tune
 TRIALS = 20
 VALIDATION_USERS = 2500
 SEEDS = (0, 1, 2)
+SEEDED = ("ials", "text_linear", "sequence")
+"""Sources whose fit has a seed: a second one shows what chance alone finds."""
+LEFT_OUT = 0.1
 HALF_LIFE_DAYS = 91
 LLM = LLMSettings(
     train_tokens=2 * 650_000,
@@ -159,6 +165,16 @@ def llm(
     }
 
 
+def left_out(bench: Bench) -> tuple[np.ndarray, dict[str, Any]]:
+    """The LLM trained without the targets of some advertisers; their ids, and their text's embeddings, beside it."""
+    data = bench.fold("test")
+    fewer, ids = leave_out(data.examples, LEFT_OUT, np.random.default_rng(0))
+    probabilities, cost = llm(bench, "test", "left_out-s0", 0, LLM, fewer)
+    head = load_head(bench.out / "work" / "test-left_out-s0")
+    np.save(bench.out / "test" / "text.npy", head.tensors["text"].numpy())
+    return probabilities, {**cost, "left_out": ids.tolist()}
+
+
 def pieces(bench: Bench) -> dict[str, Callable[[], None]]:
     """Every piece by name, in the order in which they are made."""
     made: dict[str, Callable[[], None]] = {}
@@ -174,11 +190,23 @@ def pieces(bench: Bench) -> dict[str, Callable[[], None]]:
     def large(fold: str, name: str, seed: int, settings: LLMSettings) -> Callable[[], None]:
         return lambda: bench.keep(fold, name, lambda: llm(bench, fold, name, seed, settings))
 
+    def second_seed(source: str) -> Callable[[], None]:
+        def make() -> None:
+            settings = tuned_settings(bench, source)
+            other = getattr(settings, source).model_copy(update={"seed": 1})
+            changed = settings.model_copy(update={source: other})
+            bench.keep("test", f"{source}-s1", lambda: baseline(bench, "test", source, changed))
+
+        return make
+
     for source in BASELINES:
         made[source] = cheap(source)
     made["llm-validation"] = large("validation", "llm", 0, LLM)
     for seed in SEEDS:
         made[f"llm-s{seed}"] = large("test", f"llm-s{seed}", seed, LLM)
+    for source in SEEDED:
+        made[f"{source}-s1"] = second_seed(source)
+    made["left-out"] = lambda: bench.keep("test", "left_out-s0", lambda: left_out(bench))
     random = LLM.model_copy(update={"weights": "random"})
     made["random-s0"] = large("test", "llm_random-s0", 0, random)
     return made
