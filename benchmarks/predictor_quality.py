@@ -1,10 +1,12 @@
 """Who forecasts advertisers best on amazon14's test users: rows Q1 to Q5, out of the pieces of `quality_pieces`.
 
-    python -m benchmarks.quality_pieces --data <amazon14> --out var/quality      hours, in as many sittings as you like
-    python -m benchmarks.predictor_quality --data <amazon14> --out var/quality   a minute: docs/results/predictor-quality.*
+    python -m benchmarks.quality_pieces --data <amazon14>       hours, in as many sittings as you like
+    python -m benchmarks.predictor_quality --data <amazon14>    a minute: docs/results/predictor-quality.*
 
-Settings, the best source, blends and calibrators come from the validation fold. Differences are paired over the test users,
-with 95 % intervals. A row whose piece is missing is left out, and named.
+Settings, the best source, blends and calibrators come from the validation fold. Differences are paired over the test
+users, with 95 % intervals. A row whose piece is missing is left out, and named. A source that ranks a user's own past
+advertisers high finds more of all targets and fewer NEW ones: `unseen_recall@k` is that of NEW targets among advertisers
+the user has not converted with, where this choice plays no part.
 
 Q1  the LLM against the best single source (by validation recall), recall@10 of all and of NEW advertisers
 Q2  the LLM blended with the source that helps it most, against the best blend of two others, each stacked on validation
@@ -77,6 +79,31 @@ class Study:
             mine = self.bench.read("test", f"llm-s{seed}")
             found[f"llm-s{seed}+{partner}"] = pool.combine(mine, self.bench.read("test", partner), pasts)
         return found
+
+
+def unseen_ranks(study: Study, probabilities: np.ndarray) -> np.ndarray:
+    """Rank of each target among the advertisers that the user has not converted with; inf for targets that he has."""
+    ids = study.test.examples.catalogue["advertiser_id"].to_numpy()
+    own = Pasts.of(study.test.contexts, ids).own
+    ranks = ranks_in_matrix(np.where(own, -1.0, probabilities), study.test.column)
+    return np.where(study.test.is_new, ranks, np.inf)
+
+
+def unseen_rows(study: Study, matrices: Mapping[str, np.ndarray], blend: str) -> Iterator[Row]:
+    """Recall of NEW targets among advertisers new to the user, and Q1 and Q2 by it."""
+    resamples = Resamples(len(study.test.labels), 2000, np.random.default_rng(5))
+    is_new = study.test.is_new.astype(float)
+    hits = {name: unseen_ranks(study, p) for name, p in matrices.items()}
+    for k in (10, 20):
+        found = {name: (ranks <= k).astype(float) for name, ranks in hits.items()}
+        for name, hit in found.items():
+            value = resamples.interval(ratio_of_sums(hit, is_new))
+            yield interval_row(f"{name}.unseen_recall@{k}", f"unseen_recall@{k}, {name}", value)
+        for name in [n for n in found if n.startswith("llm-s")]:
+            rival, row = (blend, "Q2") if "+" in name else (study.best, "Q1")
+            value = resamples.interval(ratio_of_sums(found[name] - found[rival], is_new))
+            what = f"unseen_recall@{k}: {name} minus {rival}"
+            yield interval_row(f"{row}.unseen_recall@{k}.{name.split('+')[0]}", what, value, against=rival)
 
 
 def interval_row(name: str, what: str, found: Interval, **more: str) -> Row:
@@ -188,6 +215,7 @@ def main() -> None:
     ranks = {name: ranks_in_matrix(p, study.test.column) for name, p in matrices.items()}
     rows = [
         *quality_rows(study, ranks, "+".join(study.pair)),
+        *unseen_rows(study, matrices, "+".join(study.pair)),
         *exclusive_rows(study, ranks),
         *left_out_rows(study),
         *calibration_rows(study),

@@ -46,7 +46,14 @@ def metric_name(split: str, who: str, what: str) -> str:
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}")
     measure(what)
-    return f"{split}/{who}/{what.replace('@', '_at_')}"
+    return f"{split}/{steady(who)}/{what.replace('@', '_at_')}"
+
+
+def steady(who: str) -> str:
+    """A source's name that is the same in every run: which sources are blended is chosen anew by each training."""
+    if "+" not in who:
+        return who
+    return "llm_blend" if who.startswith("llm+") else "best_other_blend"
 
 
 def volumes(values: Mapping[str, float]) -> Figures:
@@ -100,7 +107,7 @@ def evaluation_metrics(results: Mapping[str, Any], *, part: str | None = None, a
         if by_measure.get(what) and part in (None, section) and arm in (None, who)
     }
     figures |= {
-        metric_name("test", f"{row['arm']}_minus_{row['against']}", row["metric"]): row
+        metric_name("test", f"{steady(row['arm'])}_minus_{steady(row['against'])}", row["metric"]): row
         for section, (differences, chosen) in DIFFERENCES.items()
         for row in results[differences]
         if row["metric"] in chosen and part in (None, section) and arm in (None, row["arm"])

@@ -78,3 +78,8 @@ def test_the_llm_and_popularity_are_named_alike() -> None:
         "train/llm/interest_loss": 1.5,
         "validation/llm/loss": 3.0,
     }
+
+
+def test_blends_have_one_name_in_every_run() -> None:
+    assert metric_name("test", "llm+ials", "recall@10") == "test/llm_blend/recall_at_10"
+    assert metric_name("test", "ials+text_linear", "auc") == "test/best_other_blend/auc"
