@@ -32,7 +32,6 @@ TRIALS: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("one pass over the users, default settings", {}),
     "head-fast": ("head learning rate 3e-3", {"head_learning_rate": 3e-3}),
     "adapters-slow": ("adapter learning rate 1e-3", {"adapter_learning_rate": 1e-3}),
-    "teacher-.5": ("half the loss from co-occurrence", {"cooccurrence_share": 0.5}),
     "teacher-.5-fast": (
         "the same, head learning rate 3e-3",
         {"cooccurrence_share": 0.5, "head_learning_rate": 3e-3},
@@ -150,10 +149,13 @@ def main() -> None:
     rows = rows_of(results, fold)
     track(results, fold, given.out)
     command = f"python -m benchmarks.llm_sweep --data <amazon14> --users {given.users} --judged {given.judged}"
+    counts = results["default"]["counts"]
     notes = (
-        f"Validation fold of amazon14 ({len(fold.labels):,} users judged), {given.users:,} training users, seed 0. "
+        f"Validation fold of amazon14 ({len(fold.labels):,} users judged), {counts['train_users']:,} training users ({counts['train_tokens']:,} tokens), seed 0. "
         "The first trial's values; of the others the paired difference to it. 95 % intervals over users."
     )
+    if any("interest_weight" not in result["settings"] for result in results.values()):
+        notes += " Trained before there was an interests head."
     write_results("llm-sweep", rows, command=command, notes=notes)
 
 

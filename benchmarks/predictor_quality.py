@@ -5,8 +5,8 @@
 
 Settings, the best source, blends and calibrators come from the validation fold. Differences are paired over the test
 users, with 95 % intervals. A row whose piece is missing is left out, and named. A source that ranks a user's own past
-advertisers high finds more of all targets and fewer NEW ones: `unseen_recall@k` is that of NEW targets among advertisers
-the user has not converted with, where this choice plays no part.
+advertisers high finds more of all targets and fewer NEW ones: `unseen_recall@k` is that of NEW targets among
+advertisers the user has not converted with, where this choice plays no part.
 
 Q1  the LLM against the best single source (by validation recall), recall@10 of all and of NEW advertisers
 Q2  the LLM blended with the source that helps it most, against the best blend of two others, each stacked on validation
