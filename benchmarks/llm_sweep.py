@@ -150,8 +150,9 @@ def main() -> None:
     track(results, fold, given.out)
     command = f"python -m benchmarks.llm_sweep --data <amazon14> --users {given.users} --judged {given.judged}"
     counts = results["default"]["counts"]
+    read = f"{counts['train_users']:,} training users ({counts['train_tokens']:,} tokens)"
     notes = (
-        f"Validation fold of amazon14 ({len(fold.labels):,} users judged), {counts['train_users']:,} training users ({counts['train_tokens']:,} tokens), seed 0. "
+        f"Validation fold of amazon14 ({len(fold.labels):,} users judged), {read}, seed 0. "
         "The first trial's values; of the others the paired difference to it. 95 % intervals over users."
     )
     if any("interest_weight" not in result["settings"] for result in results.values()):
