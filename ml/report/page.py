@@ -18,7 +18,7 @@ from ml.report.importance import DRAWN, cost_text, importance_panels, importance
 from ml.report.measures import arm_label
 from ml.report.schema import Results
 from ml.report.templates import templates
-from ml.report.verdict import headline, judge
+from ml.report.verdict import best_other, headline, judge
 
 FEW_USERS = 300
 """Below this many test users intervals are so wide that the page says so at its top."""
@@ -60,8 +60,15 @@ def _environment() -> Environment:
     return environment
 
 
-QUALITY = ("recall@10", "recall@20", "new_recall@10", "new_recall@20", "short_recall@20", "rare_recall@20", "ndcg@10")
+QUALITY = ("recall@10", "recall@20", "new_recall@10", "new_recall@20", "ndcg@10")
 """Columns of the table that sets quality beside cost."""
+
+
+def plotted(results: Results) -> list[str]:
+    """Sources that are drawn: more than half a dozen would hide one another; the tables have all."""
+    blends = [name for name in results.predictors if "+" in name]
+    wanted = {"llm", "popularity", "placebo", best_other(results, "recall@10"), *blends}
+    return [name for name in results.predictors if name in wanted]
 
 
 def _context(results: Results) -> dict[str, Any]:
@@ -78,6 +85,7 @@ def _context(results: Results) -> dict[str, Any]:
             {name: {m: p.get(m) for m in QUALITY} for name, p in results.predictors.items()}
         ),
         "calibration_values": charts.values({name: dict(p) for name, p in results.predictor_calibration.items()}),
+        "plotted": plotted(results),
         "drawn": charts.PANELS,
         "recall_scale": charts.recall_scale(panels),
         "predictor_forest": charts.forest(results.predictor_differences),
