@@ -21,18 +21,20 @@ RESULTS = Path(__file__).parent.parent / "docs" / "results"
 Row = dict[str, Any]
 
 
-def interleaved(peers: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, list[float]]:
+def interleaved(
+    peers: Mapping[str, Callable[[], object]], rounds: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each peer in each round; in every round all peers run once, each second round in reverse order.
 
-    A first round of all warms up and is not counted.
+    A first round of all warms up and is not counted. `clock=time.process_time` counts CPU seconds of all threads.
     """
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     for number in range(rounds + 1):
         for name in list(peers) if number % 2 else list(peers)[::-1]:
-            start = time.perf_counter()
+            start = clock()
             peers[name]()
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 

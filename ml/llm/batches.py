@@ -75,9 +75,13 @@ class Layout:
 
 def encode(contexts: UserContexts, tokenizer: LineTokenizer) -> Lines:
     """Render and tokenize the lines of all users."""
-    profiles = tokenizer.encode_lines(profile_lines(contexts))
-    events = tokenizer.encode_lines(event_lines(contexts))
-    return Lines(profiles, events, np.asarray(contexts.offsets), _lengths(profiles), _lengths(events))
+    return encode_lines(profile_lines(contexts), event_lines(contexts), contexts.offsets, tokenizer)
+
+
+def encode_lines(profiles: list[str], events: list[str], offsets: np.ndarray, tokenizer: LineTokenizer) -> Lines:
+    """Tokenize rendered lines: one profile line a user, events of user i in rows offsets[i]:offsets[i + 1]."""
+    of_profiles, of_events = tokenizer.encode_lines(profiles), tokenizer.encode_lines(events)
+    return Lines(of_profiles, of_events, np.asarray(offsets), _lengths(of_profiles), _lengths(of_events))
 
 
 def lay_out(lines: Lines, user: np.ndarray, position: np.ndarray, budget: int, *, exact: bool) -> Layout:
@@ -104,15 +108,26 @@ def lay_out(lines: Lines, user: np.ndarray, position: np.ndarray, budget: int, *
     prompt = prompt.reshape(-1)
     owner, first = wanted[:, 0], _first_events(lines, wanted, budget)
     stop = starts[owner] + wanted[:, 1]
-    prompts = [
-        np.concatenate([lines.profiles[u], *lines.events[a:b]])
-        for u, a, b in zip(owner.tolist(), first.tolist(), stop.tolist(), strict=True)
-    ]
+    prompts = _joined(lines, owner, first, stop)
     at, begin = starts[user] + position, first[prompt]
     token = lines.profile_lengths[user] - 1 + np.where(position == 0, 0, until[at] - until[begin])
     readable = (position == 0) | (at > begin) | exact
     keep = np.flatnonzero(readable)
     return Layout(prompts, prompt[keep], token[keep], keep, owner)
+
+
+def _joined(lines: Lines, owner: np.ndarray, first: np.ndarray, stop: np.ndarray) -> list[np.ndarray]:
+    """Ids of each prompt: the profile of `owner` and event rows first:stop (all joined at once, then cut: views)."""
+    pieces: list[np.ndarray] = []
+    for user, a, b in zip(owner.tolist(), first.tolist(), stop.tolist(), strict=True):
+        pieces.append(lines.profiles[user])
+        pieces += lines.events[a:b]
+    if not pieces:
+        return []
+    until = np.concatenate([[0], np.cumsum(lines.event_lengths)])
+    ends = np.cumsum(lines.profile_lengths[owner] + until[stop] - until[first]).tolist()
+    joined = np.concatenate(pieces)
+    return [joined[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _first_events(lines: Lines, wanted: np.ndarray, budget: int) -> np.ndarray:

@@ -57,7 +57,7 @@ class LineTokenizer:
         for line in fresh:
             if line != line.strip() + "\n" or line == "\n":
                 raise ValueError(f"not a prompt line: {line!r}")
-        for line, found in zip(fresh, self._tokenizer.encode_batch(fresh, add_special_tokens=False), strict=True):
+        for line, found in zip(fresh, self._tokenizer.encode_batch_fast(fresh, add_special_tokens=False), strict=True):
             self._ids[line] = np.array(found.ids, dtype=np.int32)
         return [self._ids[line] for line in lines]
 
