@@ -62,6 +62,8 @@ class BaselineSettings(BaseModel):
             cooccurrence=CooccurrenceSettings(popularity=popularity),
             ials=IalsSettings(popularity=popularity),
             itemknn=ItemKnnSettings(popularity=popularity),
+            # who goes with whom fades more slowly than who is in fashion
+            sequence=SequenceSettings(half_life_days=4 * days),
         )
 
 

@@ -71,9 +71,8 @@ def text_linear(trial: Trial) -> Changes:
 def sequence(trial: Trial) -> Changes:
     return {
         "hidden": trial.suggest_categorical("hidden", [64, 128]),
-        "layers": trial.suggest_int("layers", 1, 3),
-        "dropout": trial.suggest_float("dropout", 0.1, 0.6),
-        "tied": trial.suggest_categorical("tied", [True, False]),
+        "layers": trial.suggest_int("layers", 1, 2),
+        "dropout": trial.suggest_float("dropout", 0.2, 0.7),
         "learning_rate": trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 1, log=True),
         "half_life_days": trial.suggest_float("half_life_days", 90, 3000, log=True),
