@@ -43,7 +43,7 @@ class SequenceSettings(BaseModel):
     """Transformer blocks."""
     heads: int = Field(default=2, ge=1)
     """Attention heads of a block."""
-    dropout: float = Field(default=0.4, ge=0, lt=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of the states set to zero in training: after the embeddings, in every block, before the output."""
     tied: bool = True
     """An advertiser's output embedding is its input embedding."""
@@ -62,7 +62,7 @@ class SequenceSettings(BaseModel):
     """Padded events an optimizer step reads."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Peak AdamW step."""
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     """AdamW decay of matrices and embeddings."""
     warmup_share: float = Field(default=0.06, ge=0, lt=1)
     """Share of the steps over which the learning rate rises; it then falls as a cosine to a tenth."""
