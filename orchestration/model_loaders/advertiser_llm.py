@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class AdvertiserLLM(mlflow.pyfunc.PythonModel):
-    """Input: column contexts (one row: directory of published user contexts). Output: top 20 per user."""
+    """Input: column contexts (one row: directory of published user contexts). Output: top 50 per user."""
 
     def load_context(self, context):
         from pathlib import Path
@@ -30,7 +30,7 @@ class AdvertiserLLM(mlflow.pyfunc.PythonModel):
 
         from ml.contexts.store import read_contexts
 
-        return self.predictor.predict(read_contexts(Path(model_input["contexts"].iloc[0])), 20)
+        return self.predictor.predict(read_contexts(Path(model_input["contexts"].iloc[0])), 50)
 
 
 mlflow.models.set_model(AdvertiserLLM())
