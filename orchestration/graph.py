@@ -60,7 +60,7 @@ NODES: dict[str, Node] = {
             ("training_examples", "users", "conversions"),
             ("baselines", "tuning", "timeline", "seed"),
         ),
-        Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed")),
+        Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed"), code_version="2"),
         Node("past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "seed")),
         Node(
             "advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")

@@ -20,7 +20,7 @@ import pandas as pd
 
 from ml.artifacts import write_json
 from ml.errors import BadInput
-from ml.llm.head import AdvertiserHead
+from ml.llm.head import TENSORS, AdvertiserHead
 from ml.llm.interests import InterestHead
 from ml.llm.lora import save_adapters
 
@@ -78,9 +78,21 @@ def read_json(directory: Path, name: str) -> Any:
 
 
 def load_head(directory: Path) -> AdvertiserHead:
+    """The advertiser head.
+
+    Raises:
+        BadInput: an earlier version of this software wrote it, with other tensors.
+    """
     from safetensors.torch import load_file
 
-    return AdvertiserHead(load_file(directory / HEAD))
+    tensors = load_file(directory / HEAD)
+    if missing := sorted(set(TENSORS) - set(tensors)):
+        raise BadInput(
+            f"an earlier version wrote this checkpoint: its head lacks {', '.join(missing)}",
+            where=str(directory / HEAD),
+            remedy="train again: materialize advertiser_llm",
+        )
+    return AdvertiserHead(tensors)
 
 
 def load_interests(directory: Path, names: list[str]) -> InterestHead | None:

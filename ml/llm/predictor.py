@@ -190,7 +190,8 @@ class LLMPredictor:
     def with_catalogue(self, catalogue: pd.DataFrame) -> LLMPredictor:
         """This model over another catalogue; only texts it has not embedded yet are read, by the frozen base.
 
-        An advertiser it was never trained on gets its text, no residual and the shared bias.
+        An advertiser it was never trained on gets its text, no residual, and a bias by its known conversions
+        (see `ml.llm.head`).
         """
         if not len(catalogue):
             raise BadInput("the catalogue is empty", where="catalogue", remedy="check active_from and active_to")
@@ -207,7 +208,7 @@ class LLMPredictor:
         other = LLMPredictor(self.base, self.settings, seed=self.seed, model_version=self.model_version)
         other.__dict__.update(self.__dict__)
         other.catalogue = catalogue.reset_index(drop=True)
-        other._use(self._head.for_catalogue(rows, text))
+        other._use(self._head.for_catalogue(rows, text, catalogue["conversions"].to_numpy()))
         return other
 
     def _take_up(self, directory: Path) -> None:
@@ -226,7 +227,7 @@ class LLMPredictor:
         self._tokenizer = LineTokenizer(self.base)
         self._device, self._dtype, self._threads = _compute(config, self.settings)
         self._use(checkpoint.load_head(directory))
-        self._interests = checkpoint.load_interests(directory, config.get("interests", []))  # older: none
+        self._interests = checkpoint.load_interests(directory, config["interests"])
         self._model: torch.nn.Module = load_merged(self._frozen_model(), directory / checkpoint.ADAPTER)
 
     def _use(self, head: AdvertiserHead) -> None:

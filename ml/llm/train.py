@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ml.artifacts import fingerprint_of
 from ml.contexts.render import PROMPT_VERSION
@@ -40,8 +41,14 @@ from ml.llm.tokens import LineTokenizer
 from ml.llm.validation import fit_temperature, log_loss, log_softmax, validation_metrics
 from ml.progress import Progress, silent
 
+if TYPE_CHECKING:
+    import torch
+
 CENTRE_PROMPTS = 64
 """Training prompts whose mean state becomes the head's centre."""
+
+UNTOLD_SHARE = 0.5
+"""Share of the advertisers without residual and bias, in a step, of whom no conversion is told either."""
 
 LogEntry = dict[str, float]
 Step = dict[str, float]
@@ -104,7 +111,7 @@ def train(
     with use_threads(compute.threads):
         tokenizer = LineTokenizer(base)
         sample = draw_sample(examples, tokenizer, settings, np.random.default_rng([seed, 0]))
-        run = _Run(sample, base, settings, seed, compute, tokenizer, advertiser_lines(examples.catalogue))
+        run = _Run(sample, base, settings, seed, compute, tokenizer, examples.catalogue)
         run.teacher = Teacher.fit(examples, sample.held_out) if settings.cooccurrence_share else None
         run.open(cache or work / checkpoint.FROZEN, progress)
         run.learn(work, state, progress, on_log)
@@ -129,15 +136,16 @@ class _Run:
         seed: int,
         compute: Compute,
         tokenizer: LineTokenizer,
-        advertisers: list[str],
+        catalogue: pd.DataFrame,
     ) -> None:
         self.sample, self.base, self.settings, self.seed, self.compute = sample, base, settings, seed, compute
         random = seed if settings.weights == "random" else None
         model = load_base_model(base, compute.dtype, compute.device, random=random)
-        text = embed_lines(model, advertisers, tokenizer, settings.score_batch_tokens, compute.device)
+        conversions = catalogue["conversions"].to_numpy()
+        text = embed_lines(model, advertiser_lines(catalogue), tokenizer, settings.score_batch_tokens, compute.device)
         some = sample.train.take(np.arange(min(CENTRE_PROMPTS, len(sample.train.prompts))))
         centre = read_layout(model, some, settings.score_batch_tokens, compute.device).mean(axis=0)
-        self.head = AdvertiserHead.start(text, centre, sample.popularity).to(compute.device)
+        self.head = AdvertiserHead.start(text, centre, sample.popularity, conversions).to(compute.device)
         self.interests = _interest_head(sample, centre, settings, compute.device)
         self.model = add_adapters(model, settings, seed)
         self.batches = _schedule(sample.train, settings, seed)
@@ -244,10 +252,8 @@ class _Run:
         import torch
 
         hidden, reads = self.reader.batch(self.sample.train, self.batches[step])
-        rng = np.random.default_rng([self.seed, 2, step])
-        kept = torch.from_numpy(rng.random(len(self.sample.popularity)) >= self.settings.advertiser_dropout)
         target = torch.from_numpy(self.sample.train_target[reads])
-        logits = self.head.logits(hidden, kept.to(self.compute.device))
+        logits = self.head.training_logits(hidden, *self._dropout(step))
         loss = torch.nn.functional.cross_entropy(logits, target.to(self.compute.device))
         if self.teacher is not None:
             says = torch.from_numpy(self.teacher.probabilities(self.sample.train_row[reads])).to(self.compute.device)
@@ -264,6 +270,14 @@ class _Run:
                 remedy="lower adapter_learning_rate and head_learning_rate, or set dtype: float32",
             )
         return {**told, "grad_norm": self.optimizer.step(step, joint)}
+
+    def _dropout(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which advertisers keep residual and bias in a step, and which of the others what is known of them."""
+        import torch
+
+        rng, n = np.random.default_rng([self.seed, 2, step]), len(self.sample.popularity)
+        kept, told = rng.random(n) >= self.settings.advertiser_dropout, rng.random(n) >= UNTOLD_SHARE
+        return torch.from_numpy(kept).to(self.compute.device), torch.from_numpy(told).to(self.compute.device)
 
     def _logits(self, hidden: np.ndarray) -> np.ndarray:
         import torch

@@ -8,14 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.evaluation.left_out import leave_out, of_left_out, random_of_vertical, text_neighbours
+from ml.contexts.stream import TrainingExamples
+from ml.evaluation.left_out import (
+    judge_left_out,
+    leave_out,
+    of_left_out,
+    past_counts,
+    random_of_vertical,
+    text_neighbours,
+)
+from ml.evaluation.ranked import ranks_in_matrix
 from ml.llm.base_model import fetch_base_model
 from ml.llm.predictor import LLMPredictor
 from ml.llm.sample import draw_sample
 from ml.llm.settings import LLMSettings
 from ml.llm.teacher import Teacher
 from ml.llm.tokens import LineTokenizer
-from tests.contracts.predictor_contract import build_examples, checkerboard_world
+from tests.contracts.predictor_contract import ADVERTISERS, GROUPS, build_examples, checkerboard_world
 
 SETTINGS = LLMSettings(
     base_model="tiny", max_prompt_tokens=160, train_tokens=60_000, adapted_layers=0.5, lora_rank=4, threads=1,
@@ -27,6 +36,7 @@ def test_no_target_of_a_left_out_advertiser_is_left_and_everything_else_is() -> 
     examples = checkerboard_world(60, np.random.default_rng(0))[0]
     fewer, left_out = leave_out(examples, 0.25, np.random.default_rng(1))
     assert len(left_out) == 6
+    assert set(left_out) <= set(examples.catalogue["advertiser_id"])
     assert not fewer.targets["advertiser_id"].isin(left_out).any()
     gone = examples.targets["advertiser_id"].isin(left_out).sum()
     assert len(fewer.targets) == len(examples.targets) - gone < len(examples.targets)
@@ -57,38 +67,65 @@ def test_text_neighbours_are_those_of_the_users_past() -> None:
     assert not scores[2].any()
 
 
-@pytest.fixture(scope="module")
-def named_world() -> tuple[pd.DataFrame, list[list[int]]]:
-    """Names share a letter pattern within a group; users convert within one group."""
-    words = ["aaaa", "kkkk", "pppp", "zzzz"]
+def test_past_counts_are_those_of_all_histories() -> None:
+    examples = build_examples([[0, 1, 1], [2], []])
+    scores = past_counts(examples.contexts, examples.catalogue, 2)
+    assert scores.shape == (2, 24)
+    assert scores[:, :4].tolist() == [[1, 2, 1, 0]] * 2
+
+
+def test_the_study_says_who_finds_left_out_advertisers_and_how_surely() -> None:
+    catalogue = pd.DataFrame({"advertiser_id": [f"a{i:02d}" for i in range(40)], "vertical": ["x"] * 20 + ["y"] * 20})
+    rng, column = np.random.default_rng(0), np.arange(400) % 20
+    oracle = np.eye(40)[column]
+    half = np.where(np.arange(400)[:, None] % 2, oracle, oracle[:, ::-1])
+    study = judge_left_out({"llm": half, "text_neighbour": oracle}, catalogue, column, k=5, rng=rng)
+    recall = {arm: by["recall@5"] for arm, by in study.evaluation.metrics.items()}
+    # of those who are told wrong, the others tie, and ties go to the lower column: columns 0 to 3 come in
+    assert recall["llm"].value == pytest.approx((200 + (column[::2] < 4).sum()) / 400)
+    assert recall["text_neighbour"].value == 1
+    assert recall["random_of_vertical"].value == pytest.approx(5 / 20)
+    assert recall["random"].value == pytest.approx(5 / 40)
+    assert study.times_vertical.value == pytest.approx(recall["llm"].value * 4)
+    assert study.times_vertical.low < study.times_vertical.value < study.times_vertical.high
+    against = {d.against: d for d in study.evaluation.differences}
+    assert set(against) == {"text_neighbour", "random_of_vertical", "random"}
+    assert against["text_neighbour"].high < 0 < against["random_of_vertical"].low
+
+
+def named_world() -> TrainingExamples:
+    """The checkerboard, where users of group 2 search for "group 2" and its advertisers are called "group 2 c"."""
     examples, _ = checkerboard_world(300, np.random.default_rng(3))
-    catalogue = examples.catalogue.assign(
-        name=[f"{words[i % 4]}{chr(97 + i)}" for i in range(24)], vertical=[words[i % 4] for i in range(24)]
-    )
-    past = [[int(a[1:]) for a in rows if a.startswith("a")] for rows in
-            examples.contexts.conversions().groupby("user")["advertiser_id"].agg(list)]  # fmt: skip
-    return catalogue, past
-
-
-def test_an_advertiser_never_trained_on_is_found_by_its_name(
-    named_world: tuple[pd.DataFrame, list[list[int]]], tmp_path: Path
-) -> None:
-    from ml.contexts.stream import TrainingExamples
-
-    catalogue, past = named_world
-    examples = build_examples(past)
-    names = catalogue.set_index("advertiser_id")["name"]
     events = examples.contexts.events
-    bought = events["kind"] == "conversion"
-    events.loc[bought, "advertiser_name"] = events.loc[bought, "advertiser_id"].map(names).fillna("outside")
-    examples = TrainingExamples(examples.contexts, examples.targets, catalogue)
-    fewer, left_out = leave_out(examples, 0.2, np.random.default_rng(0))
-    predictor = LLMPredictor(fetch_base_model("tiny", tmp_path), SETTINGS).fit(fewer)
-    targets = examples.targets[examples.targets["advertiser_id"].isin(left_out) & (examples.targets["position"] >= 2)]
-    rows, column = of_left_out(targets, left_out, catalogue)
-    hidden = predictor.hidden_states_at(
-        examples.contexts, targets["user"].to_numpy()[rows], targets["position"].to_numpy()[rows]
+    bought = events.loc[events["kind"] == "conversion", "advertiser_id"]
+    catalogue = examples.catalogue.assign(
+        name=[f"group {i % GROUPS} {chr(97 + i)}" for i in range(ADVERTISERS)],
+        vertical="",
+        conversions=bought.value_counts().reindex(examples.catalogue["advertiser_id"]).to_numpy(),
     )
-    probabilities = predictor.distribution(hidden)
-    ranks = (probabilities > probabilities[np.arange(len(column)), column][:, None]).sum(axis=1) + 1
-    assert (ranks <= 6).mean() > 2 * 6 / 24
+    names = bought.map(catalogue.set_index("advertiser_id")["name"]).fillna("outside")
+    events.loc[bought.index, "advertiser_name"] = names
+    return TrainingExamples(examples.contexts, examples.targets, catalogue)
+
+
+def test_an_advertiser_never_trained_on_is_found_by_its_name(tmp_path: Path) -> None:
+    examples = named_world()
+    fewer, left_out = leave_out(examples, 0.2, np.random.default_rng(2))
+    predictor = LLMPredictor(fetch_base_model("tiny", tmp_path), SETTINGS).fit(fewer)
+    head = predictor._head.tensors
+    strangers = np.isin(examples.catalogue["advertiser_id"], left_out)
+    assert (head["trained"].numpy() == ~strangers).all()
+    assert not head["residual"][strangers].any()
+    targets = examples.targets[examples.targets["position"] >= 2]
+    rows, column = of_left_out(targets, left_out, examples.catalogue)
+    user, position = targets[["user", "position"]].to_numpy()[rows].T
+    hidden = predictor.hidden_states_at(examples.contexts, user, position)
+
+    def found(catalogue: pd.DataFrame) -> float:
+        return float((ranks_in_matrix(predictor.with_catalogue(catalogue).distribution(hidden), column) <= 6).mean())
+
+    chance, catalogue = 6 / ADVERTISERS, examples.catalogue
+    assert found(catalogue) > 2 * chance
+    other = [f"group {(i + 1) % GROUPS} {chr(97 + i)}" for i in range(ADVERTISERS)]
+    misnamed = catalogue.assign(name=np.where(strangers, other, catalogue["name"]))
+    assert found(misnamed) < chance / 2, "it is the name that finds them"
