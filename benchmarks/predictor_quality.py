@@ -27,7 +27,7 @@ from benchmarks.harness import Row, write_results
 from benchmarks.quality_pieces import SEEDED, SEEDS, Bench
 from ml.evaluation.bootstrap import EvaluationSettings, Resamples, ratio_of_sums
 from ml.evaluation.calibration import Forecasts, calibration
-from ml.evaluation.left_out import of_left_out, random_of_vertical, text_neighbours
+from ml.evaluation.left_out import judge_left_out, of_left_out, past_counts, text_neighbours
 from ml.evaluation.ranked import exclusive_hits, groups_of, judge, ranks_in_matrix
 from ml.evaluation.results import Interval
 from ml.predictors.blend import BlendSettings, best_pair, fit_blend, rank_partners
@@ -148,27 +148,39 @@ def exclusive_rows(study: Study, ranks: Mapping[str, np.ndarray]) -> Iterator[Ro
 
 
 def left_out_rows(study: Study) -> Iterator[Row]:
-    """Q4: recall@10 of users whose target was never trained on."""
+    """Q4: recall@10 of users whose target was never trained on. `llm` knows how often it was converted with before,
+    as it does in daily use; `llm_name_only` does not, as if it were new today; `past_count` knows nothing else."""
     if not study.has("test", "left_out-s0"):
         return
     catalogue, fold = study.test.examples.catalogue, study.test
     ids = np.array(study.bench.cost("test", "left_out-s0")["left_out"])
     rows, column = of_left_out(fold.labels, ids, catalogue)
-    text = text_neighbours(np.load(study.bench.out / "test" / "text.npy"), fold.contexts, catalogue)[rows]
-    hits = {
-        "llm": ranks_in_matrix(study.bench.read("test", "left_out-s0")[rows], column) <= 10,
-        "random_of_vertical": random_of_vertical(catalogue, column, 10),
-        "text_neighbour": ranks_in_matrix(text, column) <= 10,
-    }
-    resamples = Resamples(len(rows), 2000, np.random.default_rng(3))
-    for name, hit in hits.items():
+    found = judge_left_out(
+        {
+            "llm": study.bench.read("test", "left_out-s0")[rows],
+            "llm_name_only": np.load(study.bench.out / "test" / "left_out_named.npy"),
+            "text_neighbour": text_neighbours(
+                np.load(study.bench.out / "test" / "text.npy"), fold.contexts.take(rows), catalogue
+            ),
+            "past_count": past_counts(fold.examples.contexts, catalogue, len(rows)),
+        },
+        catalogue,
+        column,
+        rng=np.random.default_rng(3),
+        settings=SETTINGS,
+    )
+    for name, by_metric in found.evaluation.metrics.items():
         what = f"recall@10 of advertisers never trained on, {name}, {len(rows)} users"
-        yield interval_row(f"Q4.{name}", what, resamples.interval(ratio_of_sums(hit.astype(float), np.ones(len(rows)))))
-    ratio = resamples.interval(ratio_of_sums(hits["llm"].astype(float), hits["random_of_vertical"]))
+        yield interval_row(f"Q4.{name}", what, by_metric["recall@10"])
+    ratio = found.times_vertical
     yield interval_row("Q4.ratio", "LLM over a random pick of the vertical", ratio, unit="x", target=">= 3x")
-    gain = hits["llm"].astype(float) - hits["text_neighbour"]
-    found = resamples.interval(ratio_of_sums(gain, np.ones(len(rows))))
-    yield interval_row("Q4.neighbour", "LLM minus text neighbour", found, target=">= 0", against="text_neighbour")
+    gains = {gain.against: gain for gain in found.evaluation.differences}
+    for row, against, more in (
+        ("Q4.neighbour", "text_neighbour", {"target": ">= 0"}),
+        ("Q4.count", "past_count", {}),
+    ):
+        gain = Interval(gains[against].value, gains[against].low, gains[against].high)
+        yield interval_row(row, f"LLM minus {against}", gain, against=against, **more)
 
 
 def calibration_rows(study: Study) -> Iterator[Row]:

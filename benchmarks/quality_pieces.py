@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.amazon14 import TEST, VALIDATION, read_fold
 from ml.artifacts import write_json
-from ml.evaluation.left_out import leave_out
+from ml.evaluation.left_out import leave_out, of_left_out
 from ml.llm.checkpoint import load_head
 from ml.llm.predictor import LLMPredictor
 from ml.llm.settings import LLMSettings
@@ -166,12 +166,18 @@ def llm(
 
 
 def left_out(bench: Bench) -> tuple[np.ndarray, dict[str, Any]]:
-    """The LLM trained without the targets of some advertisers; their ids, and their text's embeddings, beside it."""
+    """The LLM trained without the targets of some advertisers. Beside it: their ids, all advertisers' embedded texts,
+    and what it says to those who convert with them if it is not told how many did so before (`left_out_named.npy`)."""
     data = bench.fold("test")
     fewer, ids = leave_out(data.examples, LEFT_OUT, np.random.default_rng(0))
     probabilities, cost = llm(bench, "test", "left_out-s0", 0, LLM, fewer)
-    head = load_head(bench.out / "work" / "test-left_out-s0")
-    np.save(bench.out / "test" / "text.npy", head.tensors["text"].numpy())
+    work = bench.out / "work" / "test-left_out-s0"
+    np.save(bench.out / "test" / "text.npy", load_head(work).tensors["text"].numpy())
+    rows, _ = of_left_out(data.labels, ids, fewer.catalogue)
+    told = fewer.catalogue["conversions"].where(~fewer.catalogue["advertiser_id"].isin(ids), 0)
+    named = LLMPredictor.load(work, bench.base, model_version="named", settings=LLM, cache=bench.out / "kept")
+    said = named.with_catalogue(fewer.catalogue.assign(conversions=told)).probabilities(data.contexts.take(rows))
+    np.save(bench.out / "test" / "left_out_named.npy", said)
     return probabilities, {**cost, "left_out": ids.tolist()}
 
 

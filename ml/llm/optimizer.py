@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ml.errors import BadInput
 from ml.llm.settings import LLMSettings
 
 if TYPE_CHECKING:
@@ -81,9 +82,19 @@ class MasterAdamW:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a `state`."""
+        """Take up a `state`.
+
+        Raises:
+            BadInput: it has other tensors: an earlier version of this software saved it.
+        """
         import torch
 
+        if set(state["head"]) != set(self.head) or set(state["masters"]) != set(self.masters):
+            raise BadInput(
+                "the killed training was of an earlier version: it has other tensors",
+                where="its resume point, training_state.pt",
+                remedy="delete that file; the training then begins anew",
+            )
         with torch.no_grad():
             for name, master in self.masters.items():
                 master.copy_(state["masters"][name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ml.contexts.stream import TrainingExamples
 from ml.errors import BadInput
 from ml.llm.lora import adapted_layers
 from ml.llm.optimizer import FINAL_SHARE, learning_rate_share
+from ml.llm.predictor import LLMPredictor
 from ml.llm.sample import draw_sample
 from ml.llm.teacher import Teacher
 from ml.llm.tokens import LineTokenizer
@@ -73,6 +75,26 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_base: Path, tmp_path: Path)
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
     assert len(hashes(tmp_path / "whole")) == len(MADE_OF) + 2
     assert not (tmp_path / "killed" / "training_state.pt").exists()
+
+
+def test_what_an_earlier_version_left_is_refused(trained: Trained, tiny_base: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    old = tmp_path / "old"
+    shutil.copytree(trained.checkpoint, old)
+    tensors = load_file(old / "head.safetensors")
+    save_file({name: t for name, t in tensors.items() if name != "known_offset"}, old / "head.safetensors")
+    with pytest.raises(BadInput, match="earlier version.*known_offset"):
+        LLMPredictor.load(old, tiny_base, model_version="v", settings=TINY)
+
+    def stop(entry: LogEntry) -> None:
+        if entry["step"] >= 4:
+            raise KeyboardInterrupt
+
+    (tmp_path / "killed").mkdir()
+    for settings in (SHORT, SHORT.model_copy(update={"interest_weight": 0})):
+        with pytest.raises(KeyboardInterrupt if settings is SHORT else BadInput):
+            train(trained.examples, tiny_base, settings, seed=3, work=tmp_path / "killed", on_log=stop)
 
 
 def test_a_finished_run_is_not_run_again(trained: Trained, tiny_base: Path) -> None:
