@@ -17,7 +17,7 @@ import pandas as pd
 
 from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
-from ml.evaluation.bootstrap import EvaluationSettings, Resamples, Statistic, evaluate, ratio_of_sums
+from ml.evaluation.bootstrap import EvaluationSettings, Resamples, Statistic, divide, evaluate, ratio_of_sums
 from ml.evaluation.results import Evaluation, Interval
 
 CUTS = (1, 5, 10, 20, 50)
@@ -54,29 +54,33 @@ def judge(
     """
     sources = list(ranks)
     resamples = Resamples(len(next(iter(ranks.values()))), (settings or EvaluationSettings()).resamples, rng)
-    numerators, denominators = _terms(np.stack([ranks[source] for source in sources], axis=1), groups)
     return evaluate(
         resamples,
-        ratio_of_sums(numerators, denominators),
+        _means(np.stack([ranks[source] for source in sources], axis=1), groups),
         arms=sources,
         metrics=METRICS,
         pairs=usual_pairs(sources) if pairs is None else pairs,
     )
 
 
-def _terms(ranks: np.ndarray, groups: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Numerators (n_users, n_sources, n_metrics) and denominators (n_users, 1, n_metrics) of METRICS."""
+def _means(ranks: np.ndarray, groups: Mapping[str, np.ndarray]) -> Statistic:
+    """METRICS as one statistic of ranks (n_users, n_sources): weights (b, n_users) -> (b, n_sources, n_metrics)."""
     found = ranks[:, :, None] <= CUTS
     with np.errstate(divide="ignore"):
         gains = {"recall": np.ones_like(ranks), "ndcg": 1 / np.log2(1 + ranks), "mrr": 1 / ranks}
-    values = {kind: gain[:, :, None] * found for kind, gain in gains.items()}
-    numerators, denominators = [], []
-    for group in GROUPS:
-        mask = groups[group].astype(float)
-        for kind in KINDS if group != "catalogue" else KINDS[:1]:
-            numerators.append(values[kind] * mask[:, None, None])
-            denominators.append(np.repeat(mask[:, None, None], len(CUTS), axis=2))
-    return np.concatenate(numerators, axis=2), np.concatenate(denominators, axis=2)
+    values = np.concatenate([gains[kind][:, :, None] * found for kind in KINDS], axis=2)
+    columns = {group: len(CUTS) * (1 if group == "catalogue" else len(KINDS)) for group in GROUPS}
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        means = []
+        for group, width in columns.items():
+            mine = weights * groups[group]
+            above = np.tensordot(mine, values[:, :, :width], axes=1)
+            # Rounded: two sources with the same ranks must not differ by the order in which a matrix product adds.
+            means.append(np.round(divide(above, mine.sum(axis=1)[:, None, None]), 12))
+        return np.concatenate(means, axis=2)
+
+    return statistic
 
 
 def groups_of(
@@ -120,6 +124,23 @@ def exclusive_hits(
     hits = ranks[source] <= k
     missed = ~np.any([ranks[other] <= k for other in others], axis=0)
     return resamples.interval(exclusive(hits, missed))
+
+
+def exclusive_ratio(
+    ranks: Mapping[str, np.ndarray], one: str, two: str, others: Sequence[str], *, k: int, resamples: Resamples
+) -> Interval:
+    """How many times as large the exclusive share of `one` is as that of `two`, on the same draws.
+
+    Args:
+        ranks: as in `judge`.
+        one, two: say, the LLM and a second seed of the best other source.
+        others: whom both are compared with; neither is among them.
+        k: what counts as a hit.
+        resamples: the draws.
+    """
+    missed = ~np.any([ranks[other] <= k for other in others], axis=0)
+    shares = [exclusive(ranks[name] <= k, missed) for name in (one, two)]
+    return resamples.interval(lambda weights: divide(shares[0](weights), shares[1](weights)))
 
 
 def exclusive(hits: np.ndarray, missed: np.ndarray) -> Statistic:

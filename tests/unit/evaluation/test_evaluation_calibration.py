@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings
-from ml.evaluation.calibration import Forecasts, calibration, slope, squared_error
+from ml.evaluation.calibration import BINS, Forecasts, calibration, slope, squared_error
 from ml.predictors.predictions import from_probabilities
 
 QUICK = EvaluationSettings(ranking_resamples=100)
@@ -82,7 +83,7 @@ def test_a_table_says_what_the_matrix_says() -> None:
     options = {"user_ids": users, "advertiser_ids": ids, "day": date(2026, 1, 1), "source": "s", "model_version": "v"}
     whole, part = (Forecasts.of_table(from_probabilities(probabilities, k=k, **options), labels, ids) for k in (12, 4))
     expected = Forecasts.of_matrix(probabilities, column)
-    for name in ("top", "hit", "target"):
+    for name in ("top", "hit", "target", "first", "among"):
         np.testing.assert_allclose(getattr(whole, name), getattr(expected, name))
     assert np.isnan(part.target[0])
     known = np.isfinite(part.target)
@@ -102,7 +103,54 @@ def test_an_honest_source_beats_its_overconfident_twin_on_the_same_users() -> No
         settings=QUICK,
         pairs=[("honest", "sharp")],
     )
-    assert found.metrics["honest"]["ece"].value < 0.03 < found.metrics["sharp"]["ece"].low
-    assert found.metrics["honest"]["slope"].low < 1 < found.metrics["honest"]["slope"].high
-    assert found.metrics["sharp"]["slope"].high < 0.8
-    assert next(d for d in found.differences if d.metric == "log_loss").high < 0
+    assert found.metrics["honest"]["top1_ece"].value < 0.03 < found.metrics["sharp"]["top1_ece"].low
+    assert found.metrics["honest"]["top1_slope"].low < 1 < found.metrics["honest"]["top1_slope"].high
+    assert found.metrics["sharp"]["top1_slope"].high < 0.8
+    assert next(d for d in found.differences if d.metric == "target_log_loss").high < 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 40))
+def test_where_forecasts_are_equal_the_debiased_error_is_that_of_kumar_liang_and_ma(seed: int, per_bin: int) -> None:
+    rng = np.random.default_rng(seed)
+    top = np.repeat(np.linspace(0.05, 0.9, BINS), per_bin)
+    hit = rng.random(len(top)) < 0.4
+    bins = hit.reshape(BINS, per_bin).mean(axis=1)
+    gap = (bins - np.linspace(0.05, 0.9, BINS)) ** 2 - bins * (1 - bins) / (per_bin - 1)
+    assert squared_error(top, hit, np.ones((1, len(top))))[0] == pytest.approx(gap.mean())
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_user_drawn_twice_counts_as_two_such_users(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    top, hit = rng.uniform(size=90), rng.random(90) < 0.5
+    weights = rng.permutation(np.repeat([0, 1, 2], 30))
+    # Bins are those of the whole sample, so both lie in the same ones: weights of 1 in the middle of a doubled sample.
+    doubled = np.repeat(np.arange(90), 2)
+    twice = np.stack([weights > 0, weights > 1], axis=1).ravel()
+    found = squared_error(top, hit, weights[None].astype(float))
+    assert found[0] == pytest.approx(squared_error(top[doubled], hit[doubled], twice[None].astype(float))[0])
+
+
+def test_the_first_ten_of_an_honest_forecaster_hold_what_they_claim() -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.dirichlet(np.full(40, 0.4), 4000)
+    target = np.minimum((rng.random((4000, 1)) > truth.cumsum(axis=1)).sum(axis=1), 39)
+    flat = truth**0.5 / (truth**0.5).sum(axis=1, keepdims=True)
+    honest_one, modest = (Forecasts.of_matrix(p, target) for p in (truth, flat))
+    assert honest_one.first.mean() == pytest.approx(honest_one.among.mean(), abs=0.02)
+    found = calibration({"honest": honest_one, "modest": modest}, rng=rng, settings=QUICK).metrics
+    assert found["honest"]["top10_ece"].value < 0.03 < found["modest"]["top10_ece"].low
+    assert found["honest"]["top1_intercept"].low < 0 < found["honest"]["top1_intercept"].high
+
+
+def test_a_user_of_whom_nothing_was_said_is_refused() -> None:
+    rng = np.random.default_rng(2)
+    probabilities, target = honest(3, rng)
+    ids, users = np.array([f"a{i:02d}" for i in range(12)]), np.array(["u0", "u1", "u2"])
+    options = {"user_ids": users, "advertiser_ids": ids, "day": date(2026, 1, 1), "source": "s", "model_version": "v"}
+    table = from_probabilities(probabilities, k=12, **options)
+    labels = pd.DataFrame({"user_id": users, "advertiser_id": ids[target]})
+    with pytest.raises(BadInput, match="1 labelled users without predictions"):
+        Forecasts.of_table(table[table["user_id"] != "u1"], labels, ids)

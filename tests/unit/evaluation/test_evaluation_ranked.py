@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings, Resamples
 from ml.evaluation.ranked import (
+    GROUPS,
     METRICS,
+    RARE_SHARE,
     exclusive_hits,
+    exclusive_ratio,
     groups_of,
     judge,
     ranks_in_matrix,
@@ -180,3 +186,49 @@ def test_exclusive_hits_are_those_that_nobody_else_has() -> None:
     resamples = Resamples(4, 100, np.random.default_rng(0))
     assert exclusive_hits(ranks, "a", ["b"], k=20, resamples=resamples).value == pytest.approx(2 / 3)
     assert exclusive_hits(ranks, "a", ["b", "c"], k=20, resamples=resamples).value == pytest.approx(1 / 3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_every_measure_is_what_a_plain_loop_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 30))
+    ranks = np.where(rng.random(n) < 0.2, np.inf, rng.integers(1, 70, n).astype(float))
+    groups = {name: rng.random(n) < 0.6 for name in GROUPS} | {"": np.ones(n, dtype=bool)}
+    found = judge({"s": ranks}, groups, rng=rng, settings=QUICK).metrics["s"]
+    assert set(found) == set(METRICS)
+    gains = {"recall": lambda r: 1.0, "ndcg": lambda r: 1 / math.log2(r + 1), "mrr": lambda r: 1 / r}
+    for metric, interval in found.items():
+        name, _, k = metric.partition("@")
+        group, _, kind = name.rpartition("_")
+        mine = [gains[kind](r) if r <= int(k) else 0.0 for r, inside in zip(ranks, groups[group], strict=True) if inside]
+        expected = sum(mine) / len(mine) if mine else math.nan
+        assert interval.value == pytest.approx(expected, nan_ok=True, abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
+def test_the_rare_are_the_smallest_and_hold_a_fifth_at_most(conversions: list[int]) -> None:
+    catalogue = pd.DataFrame(
+        {"advertiser_id": [f"a{i:02d}" for i in range(len(conversions))], "conversions": conversions}
+    )
+    rare = catalogue["advertiser_id"].isin(rare_advertisers(catalogue))
+    inside, outside = catalogue.loc[rare, "conversions"], catalogue.loc[~rare, "conversions"]
+    assert inside.sum() <= RARE_SHARE * sum(conversions)
+    assert inside.max() <= outside.min() if len(inside) and len(outside) else True
+    if len(outside):
+        assert inside.sum() + outside.min() > RARE_SHARE * sum(conversions), "the next one would be too much"
+
+
+def test_exclusive_shares_are_compared_on_the_same_draws() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.random(400) < 0.5
+    llm, twin = base ^ (rng.random(400) < 0.3), base ^ (rng.random(400) < 0.1)
+    ranks = {name: np.where(hits, 1.0, np.inf) for name, hits in (("base", base), ("llm", llm), ("twin", twin))}
+    resamples = Resamples(400, 200, np.random.default_rng(1))
+    found = exclusive_ratio(ranks, "llm", "twin", ["base"], k=20, resamples=resamples)
+    one, two = (exclusive_hits(ranks, name, ["base"], k=20, resamples=resamples).value for name in ("llm", "twin"))
+    assert found.value == pytest.approx(one / two)
+    assert 1 < found.low < found.value < found.high
+    same = exclusive_ratio(ranks | {"llm": ranks["twin"]}, "llm", "twin", ["base"], k=20, resamples=resamples)
+    assert (same.value, same.low, same.high) == (1, 1, 1)
