@@ -18,13 +18,14 @@ from ml.candidates.settings import CandidateSettings
 from ml.contexts.labels import new_to_user, test_labels, with_context
 from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
-from ml.evaluation.bootstrap import EvaluationSettings
+from ml.evaluation.bootstrap import EvaluationSettings, Resamples
 from ml.evaluation.calibration import Forecasts, calibration
 from ml.evaluation.importance import study_importance
-from ml.evaluation.ranked import groups_of, judge, ranks_in_table
+from ml.evaluation.ranked import exclusive_hits, groups_of, judge, ranks_in_table
 from ml.evaluation.ranking import ranking_quality
 from ml.evaluation.retrieval import retrieval_recall
 from ml.lake import Lake
+from ml.predictors.placebo import SOURCE as PLACEBO
 from ml.progress import Progress, silent
 from ml.ranking.arms import NONE, arms
 from ml.ranking.impressions import ranker_rows
@@ -38,6 +39,7 @@ COMPARED = (
     *("new_recall@10", "new_recall@20", "short_recall@20", "rare_recall@20"),
 )
 """Metrics whose paired differences are reported; of the others the values are."""
+EXCLUSIVE_AT = 20
 ARMS_OF_RETRIEVAL = ("llm", "cooccurrence", "popularity", "placebo")
 
 
@@ -81,7 +83,7 @@ def study_predictors(
     settings: EvaluationSettings,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Rankings and calibration of every source, and the paired differences of the LLM against each."""
+    """Rankings, exclusive hits and calibration of every source, and the paired differences of the LLM against each."""
     ids = catalogue["advertiser_id"].to_numpy()
     groups = groups_of(contexts, labels, is_new, catalogue)
     ranks = {source: ranks_in_table(table, labels) for source, table in predictions.items()}
@@ -95,9 +97,23 @@ def study_predictors(
             "labels_outside_catalogue": float(np.mean(~groups["catalogue"])),
         },
         "predictors": found.metrics_json(),
+        "predictor_groups": {group or "all": int(mask.sum()) for group, mask in groups.items()},
         "predictor_differences": [d.as_json() for d in found.differences if d.metric in COMPARED],
+        "predictor_exclusive": _exclusive(ranks, Resamples(len(labels), settings.resamples, rng.spawn(1)[0])),
         "predictor_calibration": calibration(forecasts, rng=rng.spawn(1)[0], settings=settings).metrics_json(),
+        "predictor_reliability": {source: reliability(f.top, f.hit.astype(float)) for source, f in forecasts.items()},
     }
+
+
+def _exclusive(ranks: dict[str, np.ndarray], resamples: Resamples) -> dict[str, Any]:
+    """Hits at EXCLUSIVE_AT that no other source finds; the placebo finds by luck, and counts as none of the others."""
+    found = {}
+    for source in ranks:
+        others = [other for other in ranks if other not in (source, PLACEBO)]
+        if others:
+            share = exclusive_hits(ranks, source, others, k=EXCLUSIVE_AT, resamples=resamples)
+            found[source] = {f"exclusive_hits@{EXCLUSIVE_AT}": share.as_json()}
+    return found
 
 
 def study_retrieval(

@@ -13,8 +13,6 @@ from typing import Literal
 from ml.errors import BadInput
 
 Unit = Literal["share", "plain"]
-RECALL_AT = re.compile(r"^(?P<who>[a-z_]+_)?recall@(?P<k>\d+)$")
-
 RANKED_AT = re.compile(r"^(?P<who>[a-z_]+_)?(?P<kind>recall|ndcg|mrr)@(?P<k>\d+)$")
 
 GROUPS: dict[str, str] = {
@@ -25,7 +23,7 @@ GROUPS: dict[str, str] = {
     "catalogue_": "targets within the catalogue",
     "interest_": "interests (categories of conversions)",
 }
-"""What the prefix of a recall@k restricts it to."""
+"""What the prefix of a recall@k, ndcg@k or mrr@k restricts it to."""
 
 ARMS: dict[str, str] = {
     "llm": "LLM",
@@ -51,7 +49,8 @@ class Measure:
     meaning: str
     unit: Unit = "plain"
     """"share": a number in 0..1 shown as per cent, its differences as percentage points."""
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
+    """None: neither; its meaning says which value is right."""
 
 
 MEASURES: dict[str, Measure] = {
@@ -70,7 +69,24 @@ MEASURES: dict[str, Measure] = {
         "log loss over that of always saying the average rate; 1 is no skill",
         higher_is_better=False,
     ),
-    "slope": Measure("calibration slope", "1 is right, below 1 the forecasts are too sure of themselves"),
+    "top1_ece": Measure(
+        "ECE of the first",
+        "debiased gap between the first prediction's probability and how often it comes true; 0 is right",
+        higher_is_better=False,
+    ),
+    "top10_ece": Measure(
+        "ECE of the first 10",
+        "the same of the first ten predictions together",
+        higher_is_better=False,
+    ),
+    "top1_slope": Measure(
+        "slope", "1 is right, below 1 the first prediction is too sure of itself", higher_is_better=None
+    ),
+    "top1_intercept": Measure("intercept", "0 is right, given the slope", higher_is_better=None),
+    "target_log_loss": Measure("log loss", "nats of surprise per target in the catalogue", higher_is_better=False),
+    "exclusive_hits@20": Measure(
+        "exclusive hits", "share of its hits in the top 20 that no other source has in its own", "share"
+    ),
     "loss": Measure("loss", "nats of surprise per training target", higher_is_better=False),
     "interest_loss": Measure("interest loss", "nats of surprise per category of a conversion", higher_is_better=False),
     "ece": Measure("ECE", "mean gap between predicted and observed rate, over bins", higher_is_better=False),
@@ -83,25 +99,25 @@ def measure(name: str) -> Measure:
     Raises:
         BadInput: nobody has said what that measure means.
     """
-    if found := RECALL_AT.match(name):
-        group = found["who"] or ""
-        who = GROUPS.get(group, group.replace("_", " ").strip())
-        label = name.replace("_", " ") if group else name
-        return Measure(label, f"share of {who} found in the top {found['k']} predictions", "share")
     if found := RANKED_AT.match(name):
-        group, kind = found["who"] or "", found["kind"]
-        who = GROUPS.get(group, group.replace("_", " ").strip())
-        gain = "1 / log2(1 + rank)" if kind == "ndcg" else "1 / rank"
-        label = f"{group.replace('_', ' ')}{'NDCG' if kind == 'ndcg' else 'MRR'}@{found['k']}"
-        return Measure(label, f"mean of {gain} of {who}, 0 below the top {found['k']}")
+        return _ranked(found["who"] or "", found["kind"], found["k"])
     if name in MEASURES:
         return MEASURES[name]
-    known = ", ".join(["recall@<k>", "<group>_recall@<k>", *MEASURES])
+    known = ", ".join(["recall@<k>, ndcg@<k>, mrr@<k>, <group>_ before each", *MEASURES])
     raise BadInput(
         f"unknown measure {name!r} (known: {known})",
         where="results given to the report",
         remedy="rename it, or say in ml/report/measures.py what it means and which way is better",
     )
+
+
+def _ranked(group: str, kind: str, k: str) -> Measure:
+    who = GROUPS.get(group, group.replace("_", " ").strip())
+    label = f"{group.replace('_', ' ')}{kind if kind == 'recall' else kind.upper()}@{k}"
+    if kind == "recall":
+        return Measure(label, f"share of {who} found in the top {k} predictions", "share")
+    gain = {"ndcg": "1 / log2(1 + rank)", "mrr": "1 / rank"}[kind]
+    return Measure(label, f"mean of {gain} over {who}, 0 below the top {k}")
 
 
 def arm_label(name: str) -> str:

@@ -16,9 +16,10 @@ from jinja2 import Environment
 from ml.report import charts, drawings, formats
 from ml.report.importance import DRAWN, cost_text, importance_panels, importance_sentence
 from ml.report.measures import arm_label
+from ml.report.quality import best_first, cpu_text, quality_context
 from ml.report.schema import Results
 from ml.report.templates import templates
-from ml.report.verdict import best_other, headline, judge
+from ml.report.verdict import headline, judge
 
 FEW_USERS = 300
 """Below this many test users intervals are so wide that the page says so at its top."""
@@ -53,6 +54,7 @@ def _environment() -> Environment:
         formats.difference_text,
         arm_label,
         cost_text,
+        cpu_text,
     )
     environment = templates(Path(__file__).parent, functions=functions)
     environment.globals["style_of"] = SPAN_STYLES
@@ -60,19 +62,8 @@ def _environment() -> Environment:
     return environment
 
 
-QUALITY = ("recall@10", "recall@20", "new_recall@10", "new_recall@20", "ndcg@10")
-"""Columns of the table that sets quality beside cost."""
-
-
-def plotted(results: Results) -> list[str]:
-    """Sources that are drawn: more than half a dozen would hide one another; the tables have all."""
-    blends = [name for name in results.predictors if "+" in name]
-    wanted = {"llm", "popularity", "placebo", best_other(results, "recall@10"), *blends}
-    return [name for name in results.predictors if name in wanted]
-
-
 def _context(results: Results) -> dict[str, Any]:
-    panels = charts.recall_panels(results.predictors)
+    panels = charts.recall_panels({name: results.predictors[name] for name in best_first(results)})
     absent = {name for name in ("retrieval", "ranker") if not getattr(results, name)}
     return {
         "r": results,
@@ -81,11 +72,7 @@ def _context(results: Results) -> dict[str, Any]:
         "warnings": _warnings(results),
         "sections": [(key, title) for key, title in SECTIONS.items() if key not in absent],
         "panels": panels,
-        "quality_values": charts.values(
-            {name: {m: p.get(m) for m in QUALITY} for name, p in results.predictors.items()}
-        ),
-        "calibration_values": charts.values({name: dict(p) for name, p in results.predictor_calibration.items()}),
-        "plotted": plotted(results),
+        **quality_context(results),
         "drawn": charts.PANELS,
         "recall_scale": charts.recall_scale(panels),
         "predictor_forest": charts.forest(results.predictor_differences),

@@ -234,14 +234,20 @@ def _counts(value: dict[str, Any]) -> dict[str, Any]:
     return _require(value, ("test_users", "new_share", "catalogue", "labels_outside_catalogue"))
 
 
+def _exclusive(value: dict[str, Any]) -> dict[str, Any]:
+    return _require(value, ("exclusive_hits@20",))
+
+
 Predictor = Annotated[dict[MeasureName, Figure], AfterValidator(_predictor)]
 Counts = Annotated[dict[str, int | float | None], AfterValidator(_counts)]
 
 
 class PredictorCalibration(Part):
-    ece: Figure
-    slope: Figure
-    log_loss: Figure
+    top1_ece: Figure
+    top10_ece: Figure
+    top1_slope: Figure
+    top1_intercept: Figure
+    target_log_loss: Figure
 
 
 class PredictorCost(Part):
@@ -266,7 +272,10 @@ class Results(Part):
     llm: Llm
     predictors: Annotated[dict[str, Predictor], Field(min_length=1)]
     predictor_differences: list[Difference]
+    predictor_groups: dict[str, Count]
+    predictor_exclusive: dict[str, Annotated[dict[MeasureName, Figure], AfterValidator(_exclusive)]]
     predictor_calibration: dict[str, PredictorCalibration]
+    predictor_reliability: dict[str, list[ReliabilityBin]]
     predictor_costs: dict[str, PredictorCost]
     retrieval: dict[str, RetrievalArm]
     retrieval_budget: Count

@@ -6,16 +6,18 @@ from typing import Any
 
 from ml.report.formats import decimals_for, interval_text, width
 from ml.report.measures import arm_label, measure
-from ml.report.schema import Interval, Results, parse
+from ml.report.quality import best_first, cpu_text
+from ml.report.schema import Interval, PredictorCost, Results, parse
 from ml.report.verdict import judge
 
 BADGES = {"win": "WIN", "tie": "TIE", "loss": "LOSS", "unknown": "N/A"}
+COST = "CPU s per 1,000 users, fit + predict"
 CONTROL_BADGES = {"win": "LOOK", "tie": "HOLDS", "loss": "HURTS", "unknown": "N/A"}
 """A control is meant to show nothing."""
 
 
 def summary_rows(results: Results | dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the short table: predictors, retrieval, ranker, an arm a row.
+    """Rows of the short table: predictors (best first), retrieval, ranker, an arm a row.
 
     Returns:
         Dicts `{"part": "predictors", "arm": "LLM", "measures": {"recall@10": "31.2 % [28.7, 33.8]", ...}}`;
@@ -23,14 +25,26 @@ def summary_rows(results: Results | dict[str, Any]) -> list[dict[str, Any]]:
     """
     typed = parse(results)
     parts: dict[str, dict[str, dict[str, Interval | None]]] = {
-        "predictors": {name: _pick(p, "recall@10", "new_recall@10") for name, p in typed.predictors.items()},
+        "predictors": {
+            name: _pick(typed.predictors[name], "recall@10", "new_recall@10") for name in best_first(typed)
+        },
         "retrieval": {
             name: _pick(dict(arm), "advertiser_recall", "new_advertiser_recall")
             for name, arm in typed.retrieval.items()
         },
         "ranker": {name: _pick(dict(arm), "auc", "normalized_entropy") for name, arm in typed.ranker.items()},
     }
-    return [row for part, arms in parts.items() for row in _rows(part, arms)]
+    rows = [row for part, arms in parts.items() for row in _rows(part, arms)]
+    for row, name in zip(rows, best_first(typed), strict=False):
+        row["measures"][COST] = _cost(typed.predictor_costs.get(name))
+    return rows
+
+
+def _cost(cost: PredictorCost | None) -> str:
+    if cost is None:
+        return ""
+    fit = cpu_text(cost.fit_cpu_seconds, cost.train_users)
+    return f"{fit} + {cpu_text(cost.cpu_seconds_per_1000_users)}"
 
 
 def verdicts(results: Results | dict[str, Any]) -> list[str]:

@@ -44,6 +44,8 @@ def outcome_of(difference: Difference | None) -> Outcome:
     if difference is None or difference.low is None or difference.high is None:
         return "unknown"
     better = measure(difference.metric).higher_is_better
+    if better is None:
+        return "unknown"
     if difference.low > 0:
         return "win" if better else "loss"
     if difference.high < 0:

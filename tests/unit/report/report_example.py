@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-KS = (1, 5, 10, 20)
+KS = (1, 5, 10, 20, 50)
 AS_OF = date(2026, 4, 22)
 STAGES = [
     "raw_advertisers",
@@ -26,7 +26,10 @@ STAGES = [
     "ranker",
     "evaluation",
 ]
-STRENGTH = {"llm": 0.95, "cooccurrence": 0.8, "repeat_last": 0.7, "popularity": 0.45, "placebo": 0.42}
+STRENGTH = {
+    **{"popularity": 0.45, "repeat_last": 0.7, "cooccurrence": 0.8, "ials": 0.72, "itemknn": 0.69},
+    **{"text_linear": 0.77, "sequence": 0.83, "placebo": 0.42, "llm": 0.95},
+}
 
 
 def interval(value: float, half: float) -> dict[str, float]:
@@ -85,12 +88,17 @@ def example(seed: int = 7) -> dict[str, Any]:
         "llm": _llm(rng),
         "predictors": predictors,
         "predictor_differences": _predictor_differences(rng, predictors),
-        "predictor_calibration": {
-            name: {"ece": interval(0.021, 0.008), "slope": interval(0.93, 0.11), "log_loss": interval(3.4, 0.09)}
-            for name in predictors
+        **_honesty(rng, predictors),
+        "predictor_groups": {"all": 1_260, "new": 697, "short": 412, "rare": 238, "catalogue": 1_234},
+        "predictor_exclusive": {
+            name: {"exclusive_hits@20": interval(float(rng.uniform(0.02, 0.16)), 0.0131)} for name in predictors
         },
         "predictor_costs": {
-            name: {"train_users": 2_713, "fit_cpu_seconds": 1.25, "cpu_seconds_per_1000_users": 0.031}
+            name: {
+                "train_users": 2_713,
+                "fit_cpu_seconds": float(rng.uniform(0.5, 60)),
+                "cpu_seconds_per_1000_users": float(rng.uniform(0.01, 2)),
+            }
             for name in predictors
             if name != "placebo"
         },
@@ -136,16 +144,40 @@ def example(seed: int = 7) -> dict[str, Any]:
 
 def _predictors(rng: np.random.Generator) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    for name in ("popularity", "repeat_last", "cooccurrence", "placebo", "llm"):
+    for name in STRENGTH:
         table[name] = {}
         for k in KS:
             base = STRENGTH[name] * (0.11 + 0.13 * np.log2(k + 0.4)) + rng.normal(0, 0.004)
             new = base * (0.08 if name == "repeat_last" else 0.74)
-            table[name][f"recall@{k}"] = interval(float(base), 0.024)
-            table[name][f"ndcg@{k}"] = interval(float(base) * 0.6, 0.02)
-            table[name][f"new_recall@{k}"] = interval(float(new), 0.029)
-        table[name]["catalogue_recall@10"] = interval(table[name]["recall@10"]["value"] * 1.021, 0.0245)
+            for group, level in (("", base), ("new_", new), ("short_", 0.81 * base), ("rare_", 0.42 * base)):
+                table[name][f"{group}recall@{k}"] = interval(float(level), 0.0241)
+                table[name][f"{group}ndcg@{k}"] = interval(float(level) * 0.61, 0.0213)
+                table[name][f"{group}mrr@{k}"] = interval(float(level) * 0.53, 0.0202)
+            table[name][f"catalogue_recall@{k}"] = interval(float(base) * 1.021, 0.0245)
     return table
+
+
+def _honesty(rng: np.random.Generator, predictors: dict[str, Any]) -> dict[str, Any]:
+    def bins() -> list[dict[str, Any]]:
+        claimed = np.sort(rng.uniform(0.02, 0.4, 10))
+        return [
+            {"predicted": float(p), "observed": float(p * rng.normal(1, 0.1)), "rows": int(rng.integers(110, 140))}
+            for p in claimed
+        ]
+
+    return {
+        "predictor_calibration": {
+            name: {
+                "top1_ece": interval(float(rng.uniform(0.01, 0.06)), 0.0082),
+                "top10_ece": interval(float(rng.uniform(0.01, 0.06)), 0.0093),
+                "top1_slope": interval(float(rng.uniform(0.7, 1.2)), 0.112),
+                "top1_intercept": interval(float(rng.uniform(-0.3, 0.3)), 0.0912),
+                "target_log_loss": interval(float(rng.uniform(3, 4)), 0.0931),
+            }
+            for name in predictors
+        },
+        "predictor_reliability": {name: bins() for name in predictors},
+    }
 
 
 def _predictor_differences(rng: np.random.Generator, predictors: dict[str, Any]) -> list[dict[str, Any]]:
@@ -157,8 +189,9 @@ def _predictor_differences(rng: np.random.Generator, predictors: dict[str, Any])
             predictors["llm"][metric]["value"] - predictors[against][metric]["value"],
             float(rng.uniform(0.014, 0.022)),
         )
-        for metric in ("recall@5", "recall@10", "new_recall@10")
-        for against in ("popularity", "repeat_last", "cooccurrence", "placebo")
+        for metric in ("recall@1", "recall@10", "new_recall@10", "ndcg@10")
+        for against in predictors
+        if against != "llm"
     ]
 
 

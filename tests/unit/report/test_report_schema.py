@@ -15,7 +15,8 @@ from ml.timeline import Timeline, TimelineSettings
 
 Path = tuple[Any, ...]
 FREE = {
-    *("stages", "predictors", "predictor_calibration", "predictor_costs", "retrieval", "concentration"),
+    *("stages", "predictors", "predictor_calibration", "predictor_costs"),
+    *("predictor_groups", "predictor_exclusive", "predictor_reliability", "retrieval", "concentration"),
     *("ranker", "ranker_reliability", "ranker_importance", "ranker_importance_groups"),
 }
 """Their keys are names of assets or arms: any set of them is legal."""
