@@ -9,13 +9,11 @@ from orchestration.resources import WorkspaceResource
 @dg.asset(**asset_arguments("advertiser_predictions"), kinds={"pytorch", "parquet"})
 def advertiser_predictions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     """Only users whose context changed since an earlier day are read; written shard by shard, so a kill costs one."""
-    import time
-
     from ml.contexts.labels import eligible_users, stable_sample
     from ml.contexts.store import read_contexts, tokens_of
     from ml.llm.incremental import score_changed
     from ml.predictors.catalogue import build_catalogue
-    from orchestration.llm import earlier_states, load_llm, same_model
+    from orchestration.llm import cost_of, earlier_states, load_llm, same_model
 
     stage = workspace.stage(context)
     if before := stage.published_before():
@@ -28,17 +26,16 @@ def advertiser_predictions(context: dg.AssetExecutionContext, workspace: Workspa
         catalogue = build_catalogue(con, stage.day, min_users=stage.settings.catalogue.min_users)
     catalogue.to_parquet((work := stage.work()) / "catalogue.parquet", index=False)
     predictor, earlier = load_llm(stage).with_catalogue(catalogue), earlier_states(stage)
-    started = time.process_time()
     scored = score_changed(
         predictor, mine, settings.top_k, work, shards=settings.shards, earlier=earlier, progress=stage.progress
     )
-    each = (time.process_time() - started) / max(len(scored.read), 1)
     counts = {"users": len(mine), "read_users": len(scored.read), "tokens": tokens_of(source, mine.user_ids)}
     counts["read_tokens"] = tokens_of(source, scored.read)
     metrics = {"eligible_users": len(rows), "catalogue": len(catalogue), **counts}
     metrics["saved_share"] = round(1 - counts["read_tokens"] / max(counts["tokens"], 1), 4)
-    metrics["cpu_seconds_per_1000_users"] = round(1000 * each, 3)
-    facts = {**counts, "same_model": same_model(stage)}
+    cost = cost_of(stage, scored.cpu_seconds_per_1000_users)
+    metrics |= {what: value for what, value in cost.items() if value is not None}
+    facts = {**counts, "same_model": same_model(stage), "cost": cost}
     return stage.publish(
         work, rows=len(scored.predictions), metrics=metrics, model_version=predictor.model_version, **facts
     )

@@ -38,4 +38,12 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     ranked = study_ranker(lake, timeline, rankers, priors, settings.ranker, shown, rng[2], stage.progress)
     ranked["ranker_rows"] |= stage.workspace.manifest(ranker_directory)["ranker_rows"]
     predictors["counts"] |= left_out
-    return {**predictors, **found, **ranked}
+    return {**predictors, "predictor_costs": _costs(stage), **found, **ranked}
+
+
+def _costs(stage: Stage) -> dict[str, Any]:
+    """CPU seconds of every source; what the LLM takes per user is that of the users it read on the day."""
+    llm, controls = (
+        stage.workspace.manifest(stage.input(name)) for name in ("advertiser_predictions", "control_predictions")
+    )
+    return {"llm": llm["cost"], **controls["costs"]}

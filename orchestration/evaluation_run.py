@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml.report.importance_figure import importance_figure
-from ml.report.metric_names import evaluation_metrics, evaluation_table
+from ml.report.metric_names import cost_metrics, evaluation_metrics, evaluation_table
 from orchestration import datasets
 from orchestration.tracking import TrackedRun
 
@@ -35,7 +35,7 @@ def log_evaluation(run: TrackedRun, results: Mapping[str, Any]) -> None:
                 value = "{value:.4f} [{low:.4f}, {high:.4f}]".format(**best)
                 tag = f"test/{arm}/{shown}"
                 run.client.set_model_version_tag(asset, model["version"], tag, f"{value} as of {stage.day}")
-    run.metrics(figures)
+    run.metrics(figures | cost_metrics(results))
     run.table(evaluation_table(results), "metrics.json")
     if features := results["ranker_importance"]:
         groups = results["ranker_importance_groups"]

@@ -92,7 +92,7 @@ NODES: dict[str, Node] = {
             ),
             ("evaluation", "timeline", "seed"),
             reads_outcomes=True,
-            code_version="2",
+            code_version="3",
         ),
         Node("report", "daily", "evaluation", ("evaluation",), ()),
     )

@@ -57,6 +57,16 @@ def earlier_states(stage: Stage) -> Path | None:
     return None
 
 
+def cost_of(stage: Stage, cpu_seconds_per_1000_users: float | None) -> dict[str, float | int | None]:
+    """What the version that the stage's day uses has cost to train, and costs to run."""
+    trained = stage.workspace.manifest(stage.input("advertiser_llm"))["llm"]
+    return {
+        "train_users": trained["train_users"],
+        "fit_cpu_seconds": trained["cpu_seconds"],
+        "cpu_seconds_per_1000_users": cpu_seconds_per_1000_users,
+    }
+
+
 def beats_popularity(metrics: dict[str, float]) -> bool:
     """Did the held-out users' log loss come out below popularity's? If not, the alias champion is withheld."""
     return metrics["validation_log_loss"] < metrics["popularity_log_loss"]

@@ -41,7 +41,6 @@ def gather(stage: Stage) -> dict[str, Any]:
         },
         "stages": stages,
         "llm": {**_manifest(stage, "advertiser_llm")["llm"], **_scored(stage)},
-        "predictor_costs": _costs(stage),
         "notes": notes(stage),
         "checks": _checks(stage),
         "seconds_total": round(_seconds_total(stage), 1),
@@ -91,25 +90,6 @@ def _seconds_total(stage: Stage) -> float:
 def _scored(stage: Stage) -> dict[str, int]:
     scored = _manifest(stage, "advertiser_predictions")
     return {"scored_users": scored["users"], "scored_tokens": scored["tokens"]}
-
-
-def _costs(stage: Stage) -> dict[str, dict[str, Any]]:
-    """CPU seconds of every source; the LLM's per user are those of the users it read on the day."""
-    everyone = _manifest(stage, "training_examples")["metrics"]["users"]
-    costs = {
-        name: {"train_users": everyone, **cost}
-        for name, cost in _manifest(stage, "control_predictions")["costs"].items()
-    }
-    trained, scored = _manifest(stage, "advertiser_llm")["llm"], _manifest(stage, "advertiser_predictions")
-    read = scored["read_users"] > 0
-    return {
-        "llm": {
-            "train_users": trained["train_users"],
-            "fit_cpu_seconds": trained["cpu_seconds"],
-            "cpu_seconds_per_1000_users": scored["metrics"]["cpu_seconds_per_1000_users"] if read else None,
-        },
-        **costs,
-    }
 
 
 def _checks(stage: Stage) -> list[dict[str, Any]]:

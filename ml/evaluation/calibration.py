@@ -1,4 +1,4 @@
-"""Can forecasts be taken at their word? Calibration of the first prediction and of the first ten, log loss of the target.
+"""Can forecasts be taken at their word? Calibration of the first prediction and of the first ten; log loss.
 
     top1_ece         root of the debiased squared calibration error of the first prediction's probability
     top10_ece        the same of the probability that the first ten have together, against the target being among them:
@@ -82,7 +82,9 @@ class Forecasts:
         users, targets = labels["user_id"], labels["advertiser_id"].to_numpy()
         by_user = mine.groupby("user_id")["probability"].agg(["sum", "size"]).reindex(users)
         if lost := int(by_user["size"].isna().sum()):
-            raise BadInput(f"{lost} labelled users without predictions", where="calibration", remedy="drop their labels")
+            raise BadInput(
+                f"{lost} labelled users without predictions", where="calibration", remedy="drop their labels"
+            )
         rest = (1 - by_user["sum"]).clip(lower=0) / (len(catalogue_ids) - by_user["size"]).clip(lower=1)
         keys = ["user_id", "advertiser_id"]
         found = labels[keys].merge(mine[[*keys, "rank", "probability"]], on=keys, how="left")

@@ -106,10 +106,11 @@ def study_predictors(
 
 
 def _exclusive(ranks: dict[str, np.ndarray], resamples: Resamples) -> dict[str, Any]:
-    """Hits at EXCLUSIVE_AT that no other source finds; the placebo finds by luck, and counts as none of the others."""
+    """Hits at EXCLUSIVE_AT that no other single source finds; the placebo, who finds by luck, is none of the others."""
+    singles = [source for source in ranks if "+" not in source]
     found = {}
-    for source in ranks:
-        others = [other for other in ranks if other not in (source, PLACEBO)]
+    for source in singles:
+        others = [other for other in singles if other not in (source, PLACEBO)]
         if others:
             share = exclusive_hits(ranks, source, others, k=EXCLUSIVE_AT, resamples=resamples)
             found[source] = {f"exclusive_hits@{EXCLUSIVE_AT}": share.as_json()}

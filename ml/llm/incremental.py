@@ -12,8 +12,9 @@ than that. It does not know whether the earlier day used the same model: the cal
 
 from __future__ import annotations
 
+import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,9 @@ class Scored:
     """Ascending by user_id and rank."""
     read: np.ndarray
     """Ids of the users whose prompt was read; the others' states were taken over."""
+    cpu_seconds_per_1000_users: float | None = None
+    """Of reading prompts and of making predictions of what was read, as far as this attempt did both; None: it read
+    nobody. Time on a GPU is not in it."""
 
 
 def score_changed(
@@ -72,9 +76,11 @@ def score_changed(
     numbers = [int(number) for number in np.unique(shard)]
     missing = [number for number in numbers if not (work / FOLDER / _name(number)).exists()]
     done = len(contexts) - int(np.isin(shard, missing).sum())
+    clock = _Clock()
     for group in _groups(missing, shard, day.fresh):
         fresh = np.flatnonzero(np.isin(shard, group) & day.fresh)
         read = predictor.hidden_states(contexts.take(fresh))
+        clock.lap("read", len(fresh))
         for number in group:
             rows = np.flatnonzero(shard == number)
             mine, states = contexts.take(rows), day.states(rows, fresh, read)
@@ -83,9 +89,31 @@ def score_changed(
             write_whole(interests, work / INTERESTS / _name(number))
             table = pa.Table.from_pandas(predictor.table(states, mine, k), preserve_index=False)
             write_whole(table, work / FOLDER / _name(number))
+            clock.lap("predict", len(rows))
             done += len(rows)
             progress(done, len(contexts), "users")
-    return _collect(work, numbers)
+    return replace(_collect(work, numbers), cpu_seconds_per_1000_users=clock.per_1000_users)
+
+
+class _Clock:
+    """CPU seconds, of all threads, of the two things done for users."""
+
+    def __init__(self) -> None:
+        self.seconds, self.users = {"read": 0.0, "predict": 0.0}, {"read": 0, "predict": 0}
+        self._since = time.process_time()
+
+    def lap(self, what: str, users: int) -> None:
+        """What was done since the last lap, for some users."""
+        now = time.process_time()
+        self.seconds[what] += now - self._since
+        self.users[what] += users
+        self._since = now
+
+    @property
+    def per_1000_users(self) -> float | None:
+        if not self.users["read"]:
+            return None
+        return round(1000 * sum(self.seconds[what] / self.users[what] for what in self.users), 4)
 
 
 def _collect(work: Path, numbers: list[int]) -> Scored:

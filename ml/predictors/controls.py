@@ -61,7 +61,8 @@ def predict_controls(
 
     Returns:
         A table of `ml.predictors.predictions` with one source after another; and facts: `costs` by source
-        (`fit_cpu_seconds`, `cpu_seconds_per_1000_users`), and `blends` (see `ml.predictors.control_blends`).
+        (`train_users`, `fit_cpu_seconds`, `cpu_seconds_per_1000_users`), and `blends` (see
+        `ml.predictors.control_blends`).
     """
     mine = contexts.take(np.flatnonzero(np.isin(contexts.user_ids, llm["user_id"].unique())))
     tables, costs, everything = [], {}, {}
@@ -73,7 +74,11 @@ def predict_controls(
         between = time.process_time()
         tables.append(_eligible(fitted.predict(mine, k + gone), catalogue_ids, k))
         each = (time.process_time() - between) / max(len(mine), 1)
-        costs[source.name] = {"fit_cpu_seconds": between - started, "cpu_seconds_per_1000_users": 1000 * each}
+        costs[source.name] = {
+            "train_users": len(examples.contexts),
+            "fit_cpu_seconds": between - started,
+            "cpu_seconds_per_1000_users": 1000 * each,
+        }
         progress(done, len(sources), "sources")
     tables.append(placebo(llm, mine, rng))
     facts: dict[str, Any] = {"costs": costs, "blends": {}}

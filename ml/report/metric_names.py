@@ -3,6 +3,7 @@
     <split>/<who>/<measure>              test/llm/recall_at_10      validation/popularity/log_loss
     <split>/<who>_minus_<whom>/<measure> test/llm_minus_none/auc    (paired over the same users)
     <split>_interval/<same>_low, _high   its 95 % interval, in a group of its own so that it crowds no chart
+    cost/<who>/<what>                    cost/llm/fit_cpu_seconds   (CPU seconds)
     volume/<what>                        volume/train_users         (how much of something; no quality)
 
 `split` is the data it was measured on, `who` a source of predictions or an arm, `measure` one of
@@ -19,17 +20,25 @@ from ml.report.measures import measure
 
 SPLITS = ("train", "validation", "calibration", "test")
 COMPARED = {
-    "predictors": ("recall@1", "recall@10", "recall@20", "new_recall@10"),
+    "predictors": (
+        *("recall@1", "recall@10", "recall@20", "ndcg@10"),
+        *("new_recall@10", "new_recall@20", "short_recall@20", "rare_recall@20"),
+    ),
+    "predictor_exclusive": ("exclusive_hits@20",),
+    "predictor_calibration": ("top1_ece", "top1_slope", "target_log_loss"),
     "retrieval": ("ad_recall", "advertiser_recall", "new_advertiser_recall"),
     "ranker": ("auc", "pr_auc", "log_loss", "normalized_entropy", "ece"),
 }
-"""Measures of the parts of report.json that are worth a line of their own."""
+"""Measures of the sections of report.json that are worth a line of their own."""
+PART_OF = {"predictor_exclusive": "predictors", "predictor_calibration": "predictors"}
+"""Part of the sections that are not called like theirs."""
 DIFFERENCES = {
-    "predictors": ("predictor_differences", ("recall@10", "new_recall@10")),
+    "predictors": ("predictor_differences", ("recall@10", "recall@20", "new_recall@10")),
     "retrieval": ("retrieval_differences", ("advertiser_recall",)),
     "ranker": ("ranker_differences", ("auc", "log_loss")),
 }
 """By part: its key of paired differences, and the measures likewise."""
+COSTS = ("fit_cpu_seconds", "cpu_seconds_per_1000_users")
 ENDS = ("value", "low", "high")
 
 Figures = dict[str, Any]
@@ -97,14 +106,14 @@ def evaluation_metrics(results: Mapping[str, Any], *, part: str | None = None, a
     """The metrics of an evaluation worth a line, each with its interval; null ones are left out.
 
     Args:
-        part, arm: only those of one part of report.json (see COMPARED), of one arm and of its differences.
+        part, arm: only those of one part (predictors, retrieval, ranker), of one arm and of its differences.
     """
     figures = {
         metric_name("test", who, what): by_measure[what]
         for section, chosen in COMPARED.items()
         for who, by_measure in results[section].items()
         for what in chosen
-        if by_measure.get(what) and part in (None, section) and arm in (None, who)
+        if by_measure.get(what) and part in (None, PART_OF.get(section, section)) and arm in (None, who)
     }
     figures |= {
         metric_name("test", f"{steady(row['arm'])}_minus_{steady(row['against'])}", row["metric"]): row
@@ -114,6 +123,16 @@ def evaluation_metrics(results: Mapping[str, Any], *, part: str | None = None, a
     }
     known = {name: {end: figure[end] for end in ENDS} for name, figure in figures.items()}
     return {name: figure for name, figure in known.items() if None not in figure.values()}
+
+
+def cost_metrics(results: Mapping[str, Any]) -> Figures:
+    """CPU seconds of every source; null ones are left out."""
+    return {
+        f"cost/{steady(who)}/{what}": cost[what]
+        for who, cost in results["predictor_costs"].items()
+        for what in COSTS
+        if cost[what] is not None
+    }
 
 
 def evaluation_table(results: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from jinja2 import Environment
 from ml.report import charts, drawings, formats
 from ml.report.importance import DRAWN, cost_text, importance_panels, importance_sentence
 from ml.report.measures import arm_label
-from ml.report.quality import best_first, cpu_text, quality_context
+from ml.report.quality import best_first, quality_context
 from ml.report.schema import Results
 from ml.report.templates import templates
 from ml.report.verdict import headline, judge
@@ -54,7 +54,6 @@ def _environment() -> Environment:
         formats.difference_text,
         arm_label,
         cost_text,
-        cpu_text,
     )
     environment = templates(Path(__file__).parent, functions=functions)
     environment.globals["style_of"] = SPAN_STYLES

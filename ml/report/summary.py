@@ -6,8 +6,8 @@ from typing import Any
 
 from ml.report.formats import decimals_for, interval_text, width
 from ml.report.measures import arm_label, measure
-from ml.report.quality import best_first, cpu_text
-from ml.report.schema import Interval, PredictorCost, Results, parse
+from ml.report.quality import best_first, cost_text_of
+from ml.report.schema import Interval, Results, parse
 from ml.report.verdict import judge
 
 BADGES = {"win": "WIN", "tie": "TIE", "loss": "LOSS", "unknown": "N/A"}
@@ -25,9 +25,7 @@ def summary_rows(results: Results | dict[str, Any]) -> list[dict[str, Any]]:
     """
     typed = parse(results)
     parts: dict[str, dict[str, dict[str, Interval | None]]] = {
-        "predictors": {
-            name: _pick(typed.predictors[name], "recall@10", "new_recall@10") for name in best_first(typed)
-        },
+        "predictors": {name: _pick(typed.predictors[name], "recall@10", "new_recall@10") for name in best_first(typed)},
         "retrieval": {
             name: _pick(dict(arm), "advertiser_recall", "new_advertiser_recall")
             for name, arm in typed.retrieval.items()
@@ -36,15 +34,9 @@ def summary_rows(results: Results | dict[str, Any]) -> list[dict[str, Any]]:
     }
     rows = [row for part, arms in parts.items() for row in _rows(part, arms)]
     for row, name in zip(rows, best_first(typed), strict=False):
-        row["measures"][COST] = _cost(typed.predictor_costs.get(name))
+        cost = cost_text_of(typed, name)
+        row["measures"][COST] = f"{cost.fit_each} + {cost.predict_each}" if cost else ""
     return rows
-
-
-def _cost(cost: PredictorCost | None) -> str:
-    if cost is None:
-        return ""
-    fit = cpu_text(cost.fit_cpu_seconds, cost.train_users)
-    return f"{fit} + {cpu_text(cost.cpu_seconds_per_1000_users)}"
 
 
 def verdicts(results: Results | dict[str, Any]) -> list[str]:

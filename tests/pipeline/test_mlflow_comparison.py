@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from ml.report.metric_names import evaluation_metrics, flat
+from ml.report.metric_names import cost_metrics, evaluation_metrics, flat
 from tests.pipeline.conftest import DAY, Pipeline
 
 KINDS = {"advertiser-llm": 1, "retrieval-model": 1, "ranker": 2, "evaluation": 2}
@@ -66,7 +66,9 @@ def test_one_measure_has_one_name_in_every_kind_of_run(runs: dict[str, list[Any]
 
 
 def test_an_evaluation_holds_the_figures_of_the_report(runs: dict[str, list[Any]], changed_run: Pipeline):
-    assert runs["evaluation"][-1].data.metrics == pytest.approx(flat(evaluation_metrics(changed_run.report())))
+    report = changed_run.report()
+    figures = evaluation_metrics(report) | cost_metrics(report)
+    assert runs["evaluation"][-1].data.metrics == pytest.approx(flat(figures))
 
 
 def test_the_data_is_logged_with_our_fingerprint(runs: dict[str, list[Any]], changed_run: Pipeline):

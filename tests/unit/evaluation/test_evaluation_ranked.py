@@ -201,7 +201,9 @@ def test_every_measure_is_what_a_plain_loop_says(seed: int) -> None:
     for metric, interval in found.items():
         name, _, k = metric.partition("@")
         group, _, kind = name.rpartition("_")
-        mine = [gains[kind](r) if r <= int(k) else 0.0 for r, inside in zip(ranks, groups[group], strict=True) if inside]
+        mine = [
+            gains[kind](r) if r <= int(k) else 0.0 for r, inside in zip(ranks, groups[group], strict=True) if inside
+        ]
         expected = sum(mine) / len(mine) if mine else math.nan
         assert interval.value == pytest.approx(expected, nan_ok=True, abs=1e-9)
 

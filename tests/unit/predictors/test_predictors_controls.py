@@ -47,7 +47,9 @@ def test_every_source_predicts_for_the_llms_users_only(found):
     tables, facts, scored, _, _ = found
     assert set(tables["source"]) == {*BASELINES, "placebo"}
     assert set(facts["costs"]) == set(BASELINES)
-    assert all(set(cost) == {"fit_cpu_seconds", "cpu_seconds_per_1000_users"} for cost in facts["costs"].values())
+    for cost in facts["costs"].values():
+        assert set(cost) == {"train_users", "fit_cpu_seconds", "cpu_seconds_per_1000_users"}
+        assert cost["train_users"] == 60 and cost["fit_cpu_seconds"] >= 0
     assert facts["blends"] == {}
     for _, table in tables.groupby("source"):
         assert set(table["user_id"]) == set(scored.user_ids)

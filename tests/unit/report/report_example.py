@@ -27,8 +27,9 @@ STAGES = [
     "evaluation",
 ]
 STRENGTH = {
-    **{"popularity": 0.45, "repeat_last": 0.7, "cooccurrence": 0.8, "ials": 0.72, "itemknn": 0.69},
-    **{"text_linear": 0.77, "sequence": 0.83, "placebo": 0.42, "llm": 0.95},
+    **{"popularity": 0.45, "repeat_last": 0.7, "cooccurrence": 0.83, "ials": 0.72, "itemknn": 0.69},
+    **{"text_linear": 0.77, "sequence": 0.8, "placebo": 0.42, "llm": 0.95},
+    **{"llm+ials": 0.99, "cooccurrence+sequence": 0.87},
 }
 
 
@@ -91,7 +92,9 @@ def example(seed: int = 7) -> dict[str, Any]:
         **_honesty(rng, predictors),
         "predictor_groups": {"all": 1_260, "new": 697, "short": 412, "rare": 238, "catalogue": 1_234},
         "predictor_exclusive": {
-            name: {"exclusive_hits@20": interval(float(rng.uniform(0.02, 0.16)), 0.0131)} for name in predictors
+            name: {"exclusive_hits@20": interval(float(rng.uniform(0.02, 0.16)), 0.0131)}
+            for name in predictors
+            if "+" not in name
         },
         "predictor_costs": {
             name: {
@@ -100,7 +103,7 @@ def example(seed: int = 7) -> dict[str, Any]:
                 "cpu_seconds_per_1000_users": float(rng.uniform(0.01, 2)),
             }
             for name in predictors
-            if name != "placebo"
+            if name != "placebo" and "+" not in name
         },
         "retrieval": {
             arm: {
@@ -192,6 +195,9 @@ def _predictor_differences(rng: np.random.Generator, predictors: dict[str, Any])
         for metric in ("recall@1", "recall@10", "new_recall@10", "ndcg@10")
         for against in predictors
         if against != "llm"
+    ] + [
+        difference(metric, "llm+ials", "cooccurrence+sequence", float(rng.uniform(0.01, 0.05)), 0.0132)
+        for metric in ("recall@10", "recall@20", "new_recall@10")
     ]
 
 

@@ -8,9 +8,17 @@ import pytest
 from report_example import example
 
 from ml.errors import BadInput
-from ml.report.metric_names import COMPARED, curve_metrics, evaluation_metrics, flat, llm_metrics, metric_name
+from ml.report.metric_names import (
+    COMPARED,
+    cost_metrics,
+    curve_metrics,
+    evaluation_metrics,
+    flat,
+    llm_metrics,
+    metric_name,
+)
 
-NAME = re.compile(r"(train|validation|calibration|test)(_interval)?/[a-z_]+/[a-z_]+(_at_\d+)?(_low|_high)?")
+NAME = re.compile(r"(train|validation|calibration|test)(_interval)?/[a-z_]+/[a-z_0-9]+?(_at_\d+)?(_low|_high)?")
 
 
 def test_measures_nobody_explained_are_refused() -> None:
@@ -31,6 +39,21 @@ def test_an_evaluation_gives_every_source_and_arm_the_same_measures() -> None:
                 name = metric_name("test", who, measure)
                 assert found[name] == {end: figures[measure][end] for end in ("value", "low", "high")}
     assert found["test/llm_minus_none/auc"]["value"] == results["ranker_differences"][0]["value"]
+
+
+def test_costs_stand_apart_and_what_was_not_measured_is_left_out() -> None:
+    results = example()
+    results["predictor_costs"]["llm"]["cpu_seconds_per_1000_users"] = None
+    found = cost_metrics(results)
+    assert found["cost/ials/fit_cpu_seconds"] == results["predictor_costs"]["ials"]["fit_cpu_seconds"]
+    assert {name for name in found if "/llm/" in name} == {"cost/llm/fit_cpu_seconds"}
+    assert not set(found) & set(evaluation_metrics(results))
+
+
+def test_a_predictors_own_figures_are_those_of_every_section_about_it() -> None:
+    own = evaluation_metrics(example(), part="predictors", arm="llm")
+    assert {"test/llm/top1_ece", "test/llm/exclusive_hits_at_20", "test/llm/ndcg_at_10"} <= set(own)
+    assert "test/llm/log_loss" not in own, "that is the ranker's"
 
 
 def test_what_means_nothing_is_left_out() -> None:

@@ -140,7 +140,7 @@ def test_a_placebo_that_wins_takes_the_shine_off_the_headline() -> None:
 def test_summary_has_a_row_for_every_arm_and_equal_measures_in_a_part() -> None:
     results = example()
     rows = summary_rows(results)
-    for part, arms in (("predictors", 9), ("retrieval", 4), ("ranker", 3)):
+    for part, arms in (("predictors", 11), ("retrieval", 4), ("ranker", 3)):
         mine = [row["measures"] for row in rows if row["part"] == part]
         assert len(mine) == arms
         assert len({tuple(m) for m in mine}) == 1
