@@ -28,7 +28,7 @@ from benchmarks.quality_pieces import SEEDED, SEEDS, Bench
 from ml.evaluation.bootstrap import EvaluationSettings, Resamples, ratio_of_sums
 from ml.evaluation.calibration import Forecasts, calibration
 from ml.evaluation.left_out import judge_left_out, of_left_out, past_counts, text_neighbours
-from ml.evaluation.ranked import exclusive_hits, groups_of, judge, ranks_in_matrix
+from ml.evaluation.ranked import exclusive_hits, exclusive_ratio, groups_of, judge, ranks_in_matrix
 from ml.evaluation.results import Interval
 from ml.predictors.blend import BlendSettings, best_pair, fit_blend, rank_partners
 from ml.predictors.calibration import fit_calibrator
@@ -134,8 +134,8 @@ def quality_rows(study: Study, ranks: Mapping[str, np.ndarray], blend: str) -> I
 def exclusive_rows(study: Study, ranks: Mapping[str, np.ndarray]) -> Iterator[Row]:
     """Q3."""
     resamples = Resamples(len(study.test.labels), 2000, np.random.default_rng(2))
-    others = study.sources
-    for name in [n for n in ranks if n.startswith("llm-s") and "+" not in n]:
+    others, llms = study.sources, [n for n in ranks if n.startswith("llm-s") and "+" not in n]
+    for name in llms:
         found = exclusive_hits(ranks, name, others, k=20, resamples=resamples)
         yield interval_row(f"Q3.{name}", f"share of {name}'s hits at 20 that no other source has", found)
     for source in SEEDED:
@@ -144,7 +144,12 @@ def exclusive_rows(study: Study, ranks: Mapping[str, np.ndarray]) -> Iterator[Ro
             second = {**ranks, "second": ranks_in_matrix(study.bench.read("test", f"{source}-s1"), column)}
             found = exclusive_hits(second, "second", others, k=20, resamples=resamples)
             what = f"the same of a second seed of {source}"
-            yield interval_row(f"Q3.{source}-s1", what, found, target="at most half of the LLM's")
+            yield interval_row(f"Q3.{source}-s1", what, found)
+            for name in llms:
+                ratio = exclusive_ratio(second, name, "second", others, k=20, resamples=resamples)
+                what = f"the share of {name} over that of a second seed of {source}"
+                more = {"unit": "x", "target": ">= 2x", "against": f"{source}-s1"}
+                yield interval_row(f"Q3.ratio.{name}.{source}", what, ratio, **more)
 
 
 def left_out_rows(study: Study) -> Iterator[Row]:
@@ -195,11 +200,17 @@ def calibration_rows(study: Study) -> Iterator[Row]:
                 fitted = fit_calibrator(kind, study.bench.read("validation", "llm"), study.validation.column)
                 forecasts[f"llm-s{seed}, {kind}"] = Forecasts.of_matrix(fitted.apply(mine), column)
     forecasts["popularity"] = Forecasts.of_matrix(popularity, column)
-    targets = {"ece": "<= .01", "slope": ".9 to 1.1", "log_loss": "below uncalibrated and popularity"}
+    targets = {
+        "top1_ece": "<= .01",
+        "top10_ece": None,
+        "top1_slope": ".9 to 1.1",
+        "top1_intercept": None,
+        "target_log_loss": "below uncalibrated and popularity",
+    }
     found = calibration(forecasts, rng=np.random.default_rng(4), settings=SETTINGS)
     for name, metrics in found.metrics.items():
         for metric, target in targets.items():
-            more = {"target": target} if name != "popularity" else {}
+            more = {"target": target} if target and name != "popularity" else {}
             yield interval_row(f"Q5.{name}.{metric}", f"{metric}, {name}", metrics[metric], **more)
 
 

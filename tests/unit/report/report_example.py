@@ -194,7 +194,7 @@ def _predictor_differences(rng: np.random.Generator, predictors: dict[str, Any])
         )
         for metric in ("recall@1", "recall@10", "new_recall@10", "ndcg@10")
         for against in predictors
-        if against != "llm"
+        if against != "llm" and "+" not in against
     ] + [
         difference(metric, "llm+ials", "cooccurrence+sequence", float(rng.uniform(0.01, 0.05)), 0.0132)
         for metric in ("recall@10", "recall@20", "new_recall@10")
