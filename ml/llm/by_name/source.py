@@ -8,6 +8,7 @@ times the cost. It is no part of the daily pipeline: `python -m benchmarks.by_na
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,14 @@ class LLMByName:
             self._following = NextToken(vocabulary_matrix(model), self._trie, self.settings.reading)
         self.model_version = self._version()
         return self
+
+    def read_as(self, reading: Reading) -> LLMByName:
+        """This fitted source with its probabilities read the other way (see `ByNameSettings.reading`)."""
+        other = copy.copy(self)
+        other.settings = self.settings.model_copy(update={"reading": reading})
+        other._following = NextToken(vocabulary_matrix(self._model), self._trie, reading)
+        other.model_version = other._version()
+        return other
 
     @property
     def advertiser_ids(self) -> np.ndarray:

@@ -93,6 +93,14 @@ def test_in_the_vocabularys_reading_predictions_are_not_divided_by_their_sum(tin
     np.testing.assert_allclose(raw / raw.sum(axis=1, keepdims=True), whole, rtol=1e-3)
 
 
+def test_the_other_reading_of_a_fitted_source_is_that_of_one_fitted_so(tiny_base: Path) -> None:
+    examples = last_search_world(10)
+    other = zero_shot(tiny_base, examples).read_as("vocabulary")
+    made = zero_shot(tiny_base, examples, "vocabulary")
+    assert other.model_version == made.model_version
+    np.testing.assert_array_equal(other.probabilities(examples.contexts), made.probabilities(examples.contexts))
+
+
 def test_more_advertisers_than_the_beam_are_asked_for(tiny_base: Path) -> None:
     examples = last_search_world(4)
     table = zero_shot(tiny_base, examples, beam=2).predict(examples.contexts, 6)
