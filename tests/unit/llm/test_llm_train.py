@@ -84,7 +84,7 @@ def test_what_an_earlier_version_left_is_refused(trained: Trained, tiny_base: Pa
     shutil.copytree(trained.checkpoint, old)
     tensors = load_file(old / "head.safetensors")
     save_file({name: t for name, t in tensors.items() if name != "known_offset"}, old / "head.safetensors")
-    with pytest.raises(BadInput, match="earlier version.*known_offset"):
+    with pytest.raises(BadInput, match=r"earlier version.*known_offset"):
         LLMPredictor.load(old, tiny_base, model_version="v", settings=TINY)
 
     def stop(entry: LogEntry) -> None:
@@ -92,9 +92,9 @@ def test_what_an_earlier_version_left_is_refused(trained: Trained, tiny_base: Pa
             raise KeyboardInterrupt
 
     (tmp_path / "killed").mkdir()
-    for settings in (SHORT, SHORT.model_copy(update={"interest_weight": 0})):
-        with pytest.raises(KeyboardInterrupt if settings is SHORT else BadInput):
-            train(trained.examples, tiny_base, settings, seed=3, work=tmp_path / "killed", on_log=stop)
+    for chosen in (SHORT, SHORT.model_copy(update={"interest_weight": 0})):
+        with pytest.raises(KeyboardInterrupt if chosen is SHORT else BadInput):
+            train(trained.examples, tiny_base, chosen, seed=3, work=tmp_path / "killed", on_log=stop)
 
 
 def test_a_finished_run_is_not_run_again(trained: Trained, tiny_base: Path) -> None:
