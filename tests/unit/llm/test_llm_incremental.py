@@ -18,7 +18,7 @@ from llm_worlds import Trained, catalogue
 
 from ml.contexts.labels import stable_sample
 from ml.contexts.stream import UserContexts
-from ml.llm.incremental import FOLDER, _groups, score_changed, shard_of
+from ml.llm.incremental import FOLDER, _Clock, _groups, score_changed, shard_of
 from ml.predictors.predictions import COLUMNS
 
 K = 5
@@ -199,3 +199,26 @@ def test_the_sample_depends_on_the_seed_only():
     ids = np.array([f"u{i}" for i in range(200)])
     one, again, other = (set(stable_sample(ids, 50, seed)) for seed in (1, 1, 2))
     assert one == again != other
+
+
+def test_the_cost_of_a_user_is_that_of_reading_one_whoever_else_was_kept(trained, contexts, tmp_path):
+    first = score_changed(trained.predictor, contexts, K, tmp_path / "one", shards=4)
+    again = score_changed(trained.predictor, contexts, K, tmp_path / "two", shards=4, earlier=tmp_path / "one")
+    assert len(again.read) == 0 and again.cpu_seconds_per_1000_users is None, "nobody was read: no figure, not 0"
+    other = day_after(contexts, changed=[3, 40])
+    few = score_changed(trained.predictor, other, K, tmp_path / "three", shards=4, earlier=tmp_path / "one")
+    assert first.cpu_seconds_per_1000_users > 0 and few.cpu_seconds_per_1000_users > 0
+    done = score_changed(trained.predictor, contexts, K, tmp_path / "one", shards=4)
+    assert len(done.read) == len(contexts) and done.cpu_seconds_per_1000_users is None, (
+        "an attempt before has read them"
+    )
+
+
+def test_laps_are_added_by_what_was_done(monkeypatch):
+    times = iter([0.0, 6.0, 7.0, 9.0])
+    monkeypatch.setattr("ml.llm.incremental.time.process_time", lambda: next(times))
+    clock = _Clock()
+    clock.lap("read", 30)
+    clock.lap("predict", 50)
+    clock.lap("predict", 50)
+    assert clock.per_1000_users == 1000 * (6 / 30 + 3 / 100)
