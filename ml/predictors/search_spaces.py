@@ -41,10 +41,10 @@ def cooccurrence(trial: Trial) -> Changes:
 
 def ials(trial: Trial) -> Changes:
     return {
-        "factors": trial.suggest_int("factors", 16, 256, log=True),
-        "regularisation": trial.suggest_float("regularisation", 0.1, 300, log=True),
-        "confidence": trial.suggest_float("confidence", 1, 100, log=True),
-        "own_share": trial.suggest_float("own_share", 0, 1),
+        "factors": trial.suggest_int("factors", 32, 256, log=True),
+        "regularisation": trial.suggest_float("regularisation", 1, 300, log=True),
+        "confidence": trial.suggest_float("confidence", 1, 30, log=True),
+        "own_share": trial.suggest_float("own_share", 0.3, 1),
         **_history(trial),
     }
 
@@ -59,12 +59,13 @@ def itemknn(trial: Trial) -> Changes:
 
 def text_linear(trial: Trial) -> Changes:
     return {
-        "decay": trial.suggest_float("decay", 0.7, 1),
-        "rank": trial.suggest_int("rank", 32, 256, log=True),
-        "epochs": trial.suggest_int("epochs", 1, 6),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 3e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 3, log=True),
-        "scale": trial.suggest_float("scale", 3, 30, log=True),
+        "longest_term": trial.suggest_int("longest_term", 1, 3),
+        "decay": trial.suggest_float("decay", 0.75, 1),
+        "rank": trial.suggest_int("rank", 64, 256, log=True),
+        "epochs": trial.suggest_int("epochs", 2, 8),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-3, 3e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 0.1, 6, log=True),
+        "scale": trial.suggest_float("scale", 4, 25, log=True),
     }
 
 

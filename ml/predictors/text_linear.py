@@ -42,8 +42,8 @@ class TextLinearSettings(BaseModel):
     """Targets a step."""
     learning_rate: float = Field(default=1e-2, gt=0)
     """Peak AdamW step; it falls to zero along a cosine."""
-    weight_decay: float = Field(default=0.1, ge=0)
-    """AdamW decay of both matrices."""
+    weight_decay: float = Field(default=2.0, ge=0)
+    """AdamW decay of both matrices; much of it, as there are more words than purchases teach."""
     scale: float = Field(default=10.0, gt=0)
     """What TF-IDF rows (of length 1) are multiplied by."""
     seed: int = 0
