@@ -40,7 +40,7 @@ def draw_lengths(name: str, n: int, seed: int = 0) -> np.ndarray:
     """
     counts = json.loads(PATH.read_text())[name]
     lengths = np.repeat([int(length) for length in counts], list(counts.values()))
-    spread = lengths[(np.arange(n) + 0.5) * len(lengths) // n if n else []]
+    spread = lengths[(2 * np.arange(n) + 1) * len(lengths) // (2 * max(n, 1))]
     found: np.ndarray = np.random.default_rng(seed).permutation(spread.astype(np.int64))
     return found
 

@@ -68,7 +68,7 @@ def measure(name: str, layout: Layout, predictor: LLMPredictor, peer: PlainTrans
         seconds = interleaved(peers, rounds)
         ours, plain = top10(predictor, peers["ours"]()), top10(predictor, peers["plain"]())
     value, low, high = ratio(seconds["plain"], seconds["ours"])
-    overlap = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ours, plain, strict=True)])
+    overlap = float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ours, plain, strict=True)]))
     mark = "" if name == "amazon14" else f".{name}"
     what = f"reading {len(layout.prompts)} prompts, {name} lengths, {int(layout.lengths.sum()):,} tokens"
     tokens = int(layout.lengths.sum()) / median(seconds["ours"])
