@@ -19,11 +19,11 @@ class IalsSettings(FromHistorySettings):
 
     factors: int = Field(default=64, ge=1)
     """Length of a user's and an advertiser's vector."""
-    regularisation: float = Field(default=1.0, gt=0)
-    """L2 on all vectors."""
-    confidence: float = Field(default=10.0, gt=0)
+    regularisation: float = Field(default=10.0, gt=0)
+    """L2 on all vectors; larger for more users."""
+    confidence: float = Field(default=5.0, gt=0)
     """Weight of a conversion; that of an advertiser never converted with is 1."""
-    own_share: float = Field(default=0.3, ge=0, le=1)
+    own_share: float = Field(default=0.7, ge=0, le=1)
     """What the score of an advertiser in the user's own past is multiplied by: the factorisation gives back what it was
     given, so that one's own past would always come first."""
     iterations: int = Field(default=15, ge=1)

@@ -19,8 +19,10 @@ class ItemKnnSettings(FromHistorySettings):
 
     neighbours: int = Field(default=100, ge=1)
     """Neighbours kept of each advertiser."""
-    weighting: Literal["cosine", "tfidf", "bm25"] = "cosine"
+    weighting: Literal["cosine", "tfidf", "bm25"] = "tfidf"
     """How a user counts in the similarity of two advertisers."""
+    own_bonus: float = Field(default=0.5, ge=0)
+    """Weight of log(1 + own conversions with the advertiser) beside the score, which leaves one's own past out."""
 
 
 class ItemKnn(FromHistory):

@@ -32,7 +32,7 @@ class TextLinearSettings(BaseModel):
     """Words of the longest term: 2 counts single words and pairs of neighbours in a line."""
     max_events: int = Field(default=100, ge=1)
     """Newest event lines that are read."""
-    decay: float = Field(default=1.0, gt=0, le=1)
+    decay: float = Field(default=0.9, gt=0, le=1)
     """Weight of an event line relative to the next newer one."""
     rank: int = Field(default=128, ge=1)
     """Width between words and advertisers."""
