@@ -19,7 +19,9 @@ def test_drawn_lengths_follow_the_published_ones(name: str, n: int) -> None:
     drawn = draw_lengths(name, n)
     assert len(drawn) == n and set(drawn.tolist()) <= set(published.tolist()) <= set(range(1, BUDGET + 1))
     if n:  # no share of prompts up to a length is off by more than half a prompt
-        shares = [np.searchsorted(np.sort(each), np.arange(BUDGET), side="right") / len(each) for each in (drawn, published)]
+        shares = [
+            np.searchsorted(np.sort(each), np.arange(BUDGET), side="right") / len(each) for each in (drawn, published)
+        ]
         assert np.abs(shares[0] - shares[1]).max() <= 0.5 / n + 1 / len(published)
     np.testing.assert_array_equal(drawn, draw_lengths(name, n))
 
