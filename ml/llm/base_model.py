@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.artifacts import fingerprint_of, publish, read_manifest, sha256, work_dir
 from ml.errors import BadInput
+from ml.llm.settings import LLMSettings
 from ml.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ def base_fingerprint(directory: Path) -> str:
     """Hash of the weights and the tokenizer: an adapter fits exactly the base that has the same one."""
     files = [*sorted(directory.glob("*.safetensors")), directory / "tokenizer.json"]
     return fingerprint_of({path.name: sha256(path) for path in files})
+
+
+def weights_fingerprint(base: Path, settings: LLMSettings, seed: int) -> str:
+    """Of the weights the adapters stand on."""
+    found = base_fingerprint(base)
+    return found if settings.weights == "pretrained" else f"{found}-random-{seed}"
 
 
 def load_base_model(directory: Path, dtype: str, device: str, *, random: int | None = None) -> torch.nn.Module:

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml.artifacts import fingerprint_of
 from ml.errors import BadInput
+from ml.llm.base_model import weights_fingerprint
 from ml.llm.batches import padded, scoring_batches
+from ml.llm.settings import LLMSettings
 from ml.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
 
 SHARD_TOKENS = 65_536
 KEY = np.dtype([("hash", "V16"), ("tokens", "<i8")])
+
+
+def frozen_key(base: Path, settings: LLMSettings, dtype: str, seed: int) -> str:
+    """Names the directory of kept states that a run may share: same weights, number format and adapted layers."""
+    return fingerprint_of([weights_fingerprint(base, settings, seed), dtype, settings.adapted_layers])
 
 
 class SplitModel:

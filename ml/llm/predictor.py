@@ -22,6 +22,7 @@ from ml.errors import BadInput
 from ml.llm import checkpoint
 from ml.llm.base_model import base_fingerprint, load_base_model
 from ml.llm.batches import Layout, encode, lay_out
+from ml.llm.frozen import frozen_key
 from ml.llm.head import AdvertiserHead
 from ml.llm.interests import COLUMNS, top_interests
 from ml.llm.lora import load_merged
@@ -31,7 +32,7 @@ from ml.llm.reading import advertiser_lines, embed_lines, read_layout
 from ml.llm.scoring import CatalogueScores
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
-from ml.llm.train import frozen_key, train
+from ml.llm.train import train
 from ml.predictors.predictions import from_likeliest
 from ml.progress import Progress, silent
 

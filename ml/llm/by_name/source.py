@@ -27,10 +27,10 @@ from ml.llm.by_name.reader import NextToken, NodeReader, Reading, vocabulary_mat
 from ml.llm.by_name.search import Found, search, users_at_once
 from ml.llm.by_name.training import Learned, count_targets, train_names
 from ml.llm.by_name.trie import Names, NameTrie
+from ml.llm.frozen import frozen_key
 from ml.llm.probe import choose_compute, use_threads
 from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
-from ml.llm.train import frozen_key
 from ml.predictors.predictions import from_likeliest
 
 
