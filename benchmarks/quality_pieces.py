@@ -31,6 +31,7 @@ from ml.llm.settings import LLMSettings
 from ml.llm.train import train
 from ml.predictors.fold import Fold
 from ml.predictors.registry import BASELINES, BaselineSettings
+from ml.predictors.sequence import SequenceSettings
 from ml.predictors.tuning import tune
 
 TRIALS = 20
@@ -41,8 +42,7 @@ SEEDED = ("ials", "text_linear", "sequence")
 LEFT_OUT = 0.1
 HALF_LIFE_DAYS = 91
 LLM = LLMSettings(
-    train_tokens=2 * 650_000,
-    epochs=2,
+    train_tokens=650_000,
     validation_share=0.03,
     validation_points=3,
     batch_tokens=2048,
@@ -51,7 +51,11 @@ LLM = LLMSettings(
     head_learning_rate=3e-3,
     cooccurrence_share=0.8,
 )
-"""Chosen on the validation fold (docs/results/llm-sweep.md); about 12,000 users, twice."""
+"""Chosen on the validation fold (docs/results/llm-sweep.md); about 12,000 users, in one pass."""
+START = BaselineSettings.with_half_life(HALF_LIFE_DAYS).model_copy(
+    update={"sequence": SequenceSettings(hidden=128, dropout=0.6, weight_decay=0.1, half_life_days=365)}
+)
+"""Where tuning starts: defaults, and of the sequence model the best of some tries by hand on the validation fold."""
 
 
 class Bench:
@@ -97,13 +101,13 @@ class Bench:
 
 
 def tuned_settings(bench: Bench, source: str) -> BaselineSettings:
-    """Settings found by TRIALS trials on the validation fold."""
+    """Settings found by TRIALS trials on the validation fold; the sequence model is trained anew on all users then."""
     path = bench.out / "tuned" / f"{source}.json"
     if not path.exists():
         found = tune(
             source,
             bench.fold("validation"),
-            BaselineSettings.with_half_life(HALF_LIFE_DAYS),
+            START,
             trials=TRIALS,
             seed=0,
             progress=lambda done, total, unit: print(f"{source}: {done} of {total} {unit}", flush=True),
@@ -118,7 +122,8 @@ def tuned_settings(bench: Bench, source: str) -> BaselineSettings:
                 "trials": json.loads(found.trials.to_json(orient="records")),
             },
         )
-    return BaselineSettings.model_validate(json.loads(path.read_text())["settings"])
+    settings = BaselineSettings.model_validate(json.loads(path.read_text())["settings"])
+    return settings.model_copy(update={"sequence": settings.sequence.model_copy(update={"refit": True})})
 
 
 def baseline(bench: Bench, fold: str, source: str, settings: BaselineSettings) -> tuple[np.ndarray, dict[str, Any]]:
