@@ -1,7 +1,7 @@
 """What an evaluation returns, and its form in report.json.
 
     metrics:     {arm: {metric: {"value", "low", "high"}}}
-    differences: [{"metric", "arm", "against", "value", "low", "high", "minimum_effect"}]
+    differences: [{"metric", "arm", "against", "value", "low", "high", "minimum_effect", "p_holm"}]
 
 A number that the sample cannot give (no target is new, labels of one class only) is nan here and null in
 JSON, never 0.
@@ -10,6 +10,7 @@ JSON, never 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +47,18 @@ class Difference:
         """Does the interval exclude 0?"""
         return self.low > 0 or self.high < 0
 
-    def as_json(self) -> dict[str, Any]:
-        """Keys metric, arm, against, value, low, high, minimum_effect."""
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of no difference at all: normal, with the bootstrap's standard error; nan where there is none.
+
+        Draws alone could not tell p below 2 / (draws + 1), which a correction for many arms needs.
+        """
+        if self.standard_error == 0:
+            return float(self.value == 0)
+        return math.erfc(abs(self.value) / self.standard_error / math.sqrt(2))
+
+    def as_json(self, p_holm: float) -> dict[str, Any]:
+        """Keys metric, arm, against, value, low, high, minimum_effect, p_holm (see `holm`)."""
         return {
             "metric": self.metric,
             "arm": self.arm,
@@ -56,6 +67,7 @@ class Difference:
             "low": number(self.low),
             "high": number(self.high),
             "minimum_effect": number(self.minimum_effect),
+            "p_holm": number(p_holm),
         }
 
 
@@ -75,9 +87,30 @@ class Evaluation:
             for arm, by_metric in self.metrics.items()
         }
 
-    def differences_json(self) -> list[dict[str, Any]]:
-        """One object a difference."""
-        return [difference.as_json() for difference in self.differences]
+    def differences_json(self, metrics: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """One object a difference; of some metrics only, if they are named."""
+        adjusted = holm(self.differences)
+        return [
+            difference.as_json(p)
+            for difference, p in zip(self.differences, adjusted, strict=True)
+            if metrics is None or difference.metric in metrics
+        ]
+
+
+def holm(differences: Sequence[Difference]) -> list[float]:
+    """p-values corrected for the number of arms compared in the same metric (Holm 1979), in the order given.
+
+    Among all true ties of a metric, the chance that any of these lies below .05 is at most 5 %, whatever their
+    dependence. A difference without a p-value (nan) stays without, and is not counted.
+    """
+    found = [math.nan] * len(differences)
+    for metric in {difference.metric for difference in differences}:
+        family = [i for i, d in enumerate(differences) if d.metric == metric and math.isfinite(d.p_value)]
+        at_least = 0.0
+        for place, i in enumerate(sorted(family, key=lambda i: differences[i].p_value)):
+            at_least = max(at_least, min(1.0, (len(family) - place) * differences[i].p_value))
+            found[i] = at_least
+    return found
 
 
 def number(value: float) -> float | None:

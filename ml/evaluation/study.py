@@ -98,7 +98,7 @@ def study_predictors(
         },
         "predictors": found.metrics_json(),
         "predictor_groups": {group or "all": int(mask.sum()) for group, mask in groups.items()},
-        "predictor_differences": [d.as_json() for d in found.differences if d.metric in COMPARED],
+        "predictor_differences": found.differences_json(COMPARED),
         "predictor_exclusive": _exclusive(ranks, Resamples(len(labels), settings.resamples, rng.spawn(1)[0])),
         "predictor_calibration": calibration(forecasts, rng=rng.spawn(1)[0], settings=settings).metrics_json(),
         "predictor_reliability": {source: reliability(f.top, f.hit.astype(float)) for source, f in forecasts.items()},
@@ -191,4 +191,4 @@ def _blank(metrics: dict[str, Any], differences: list[dict[str, Any]], names: tu
         by_metric.update(dict.fromkeys(names))
     for difference in differences:
         if difference["metric"] in names:
-            difference.update(value=None, low=None, high=None, minimum_effect=None)
+            difference.update(value=None, low=None, high=None, minimum_effect=None, p_holm=None)

@@ -70,6 +70,13 @@ def effect_text(value: float | None, unit: Unit, decimals: int, *, signed: bool 
     return f"{text}{SPACE}points" if unit == "share" else text
 
 
+def p_text(p: float | None) -> str:
+    """A p-value: "0.032", "< 0.001"."""
+    if p is None:
+        return NOTHING
+    return "< 0.001" if p < 0.001 else number(p, 3)
+
+
 def difference_text(difference: Difference, unit: Unit, decimals: int) -> str:
     """Difference and interval: "+3.3 points [+1.9, +4.7]"."""
     effect = effect_text(difference.value, unit, decimals)

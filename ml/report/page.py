@@ -52,6 +52,7 @@ def _environment() -> Environment:
         formats.interval_text,
         formats.effect_text,
         formats.difference_text,
+        formats.p_text,
         arm_label,
         cost_text,
     )

@@ -80,6 +80,8 @@ class Difference(Part):
     low: float | None
     high: float | None
     minimum_effect: Annotated[float, Field(ge=0)] | None
+    p_holm: Share | None
+    """Of no difference, corrected for the number of arms compared in this metric."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ml.report.formats import decimals_for, difference_text, effect_text, number, value_text, width
+from ml.report.formats import decimals_for, difference_text, effect_text, number, p_text, value_text, width
 from ml.report.measures import arm_label, measure
 from ml.report.schema import Difference, Interval, Results
 
@@ -18,6 +18,8 @@ Outcome = Literal["win", "tie", "loss", "unknown"]
 
 CONTROLS = ("llm", "placebo")
 """Not candidates for the best source that is no LLM."""
+LEVEL = 0.05
+"""Of the corrected p-values."""
 SUSPICIOUS_AUC_GAIN = 0.03
 """In the late ranker of a real system such a signal is worth 0.0005 to 0.004; this much has mostly been leakage."""
 
@@ -215,6 +217,10 @@ def _sentence(difference: Difference | None, arms: dict[str, Interval | None], s
         levels = f" {value_text(arm.value, unit, decimals)} against {value_text(against.value, unit, decimals)},"
     name = measure(difference.metric).label
     text = f"{start}: {name}{levels} a difference of {difference_text(difference, unit, decimals)}."
+    if outcome_of(difference) in ("win", "loss") and (difference.p_holm or 0.0) > LEVEL:
+        text += (
+            f" Corrected for all arms compared in this measure (Holm) it is not clear: p {p_text(difference.p_holm)}."
+        )
     if difference.minimum_effect is None:
         return text
     least = effect_text(difference.minimum_effect, unit, decimals, signed=False)

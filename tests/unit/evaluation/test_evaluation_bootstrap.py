@@ -78,7 +78,7 @@ def test_what_does_not_exist_is_nan_and_not_zero() -> None:
     resamples = Resamples(10, 100, np.random.default_rng(0))
     interval = resamples.interval(ratio_of_sums(np.zeros(10), np.zeros(10)))
     assert interval.as_json() == {"value": None, "low": None, "high": None}
-    assert difference_of("m", ("a", "b"), np.nan, np.full(5, np.nan)).as_json()["minimum_effect"] is None
+    assert difference_of("m", ("a", "b"), np.nan, np.full(5, np.nan)).as_json(np.nan)["minimum_effect"] is None
 
 
 def test_draws_without_the_statistic_are_left_out() -> None:

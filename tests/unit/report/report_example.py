@@ -39,7 +39,14 @@ def interval(value: float, half: float) -> dict[str, float]:
 
 def difference(metric: str, arm: str, against: str, value: float, half: float) -> dict[str, Any]:
     figures = interval(value, half)
-    return {"metric": metric, "arm": arm, "against": against, **figures, "minimum_effect": half * 1.43}
+    return {
+        "metric": metric,
+        "arm": arm,
+        "against": against,
+        **figures,
+        "minimum_effect": half * 1.43,
+        "p_holm": 0.2 * half,
+    }
 
 
 def day(offset: int) -> str:

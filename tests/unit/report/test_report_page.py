@@ -179,7 +179,7 @@ def test_what_means_nothing_reads_na() -> None:
         arm["ece"] = None
     results["ranker_differences"].append(
         {"metric": "ece", "arm": "llm", "against": "placebo"}
-        | dict.fromkeys(("value", "low", "high", "minimum_effect"))
+        | dict.fromkeys(("value", "low", "high", "minimum_effect", "p_holm"))
     )
     for arm in results["retrieval"].values():
         arm["ad_recall"] = dict.fromkeys(("value", "low", "high"))

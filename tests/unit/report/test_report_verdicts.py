@@ -21,7 +21,9 @@ START = {"win": "Better", "loss": "Worse", "tie": "No difference shown"}
 
 def interval_of(metric: str, low: float, high: float) -> Difference:
     middle = (low + high) / 2
-    return Difference(metric=metric, arm="llm", against="x", value=middle, low=low, high=high, minimum_effect=0.1)
+    return Difference(
+        metric=metric, arm="llm", against="x", value=middle, low=low, high=high, minimum_effect=0.1, p_holm=0.01
+    )
 
 
 @given(st.sampled_from(HIGHER), size, size)
@@ -42,7 +44,9 @@ def test_an_interval_that_touches_zero_is_a_tie(metric: str, below: float, above
 
 
 def test_what_was_not_measured_has_no_outcome() -> None:
-    nothing = Difference(metric="ece", arm="llm", against="none", value=None, low=None, high=None, minimum_effect=None)
+    nothing = Difference(
+        metric="ece", arm="llm", against="none", value=None, low=None, high=None, minimum_effect=None, p_holm=None
+    )
     assert outcome_of(nothing) == "unknown"
     assert outcome_of(None) == "unknown"
 
@@ -124,6 +128,16 @@ def test_an_auc_gain_too_good_to_be_true_carries_a_warning() -> None:
         by_gain[gain] = next(v.sentence for v in judge(parse(results)) if v.topic == "ranker")
     assert "leakage" in by_gain[0.08]
     assert "leakage" not in by_gain[0.004]
+
+
+@pytest.mark.parametrize("p, said", [(0.04, False), (0.06, True)])
+def test_a_win_that_many_comparisons_explain_says_so(p: float, said: bool) -> None:
+    results = with_differences({"predictor": "win", "retrieval": "win", "ranker": "win"})
+    for row in results["ranker_differences"]:
+        row["p_holm"] = p
+    found = next(verdict for verdict in judge(parse(results)) if verdict.topic == "ranker")
+    assert found.outcome == "win"
+    assert ("not clear: p 0.060" in found.sentence) == said
 
 
 def test_a_placebo_that_wins_takes_the_shine_off_the_headline() -> None:
