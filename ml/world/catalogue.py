@@ -1,8 +1,9 @@
 """Who advertises what in a world: a stratified draw of real names, and their ads.
 
-Names and subverticals are data (`names.csv`, `subverticals.csv`). How popular each advertiser is, what it
-bids and when it is active is drawn from the seed, so knowing the real brands gives no answer away. It
-does not know users.
+Names and subverticals are data (`names.csv`, `subverticals.csv`; `source` says which public list a name is
+from: the OpenStreetMap name suggestion index, nsi, or the S&P 500, sp500). How popular each advertiser is,
+how dear, what it bids and may spend, and when it is active is drawn from the seed, so knowing the real
+brands gives no answer away. It does not know users.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from ml.world.settings import WorldSettings
 FOREVER = 10**6
 """Day number of an advertiser that does not leave."""
 _WANTED_PER_SUBVERTICAL = 3.5
+_PACED = 0.7
+"""Share of advertisers that pace their budget."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,10 @@ class Catalogue:
         subverticals: S rows of `subverticals.csv`, RangeIndex.
         names: (A,) advertiser names; ids: (A,) their ids.
         sub: (A,) subvertical of each advertiser; brand: (A,) its share of that subvertical, log.
+        price_level: (A,) what it charges over what is usual in its subvertical, median 1.
         bid: (A,) usual bid in dollars a click.
+        budget: (A,) dollars it may spend a day; heavy-tailed, in proportion to the demand for it.
+        pacing: (A,) True if it spreads its budget over the day, False if it spends as fast as it can.
         active_from, active_to: (A,) first and last active day, as day numbers (negative: before the logs).
         ad_*: (N,) advertiser, id, title, price in dollars, quality (logit), creation day of each ad.
     """
@@ -41,7 +47,10 @@ class Catalogue:
     ids: list[str]
     sub: np.ndarray
     brand: np.ndarray
+    price_level: np.ndarray
     bid: np.ndarray
+    budget: np.ndarray
+    pacing: np.ndarray
     active_from: np.ndarray
     active_to: np.ndarray
     ad_advertiser: np.ndarray
@@ -50,6 +59,7 @@ class Catalogue:
     ad_price: np.ndarray
     ad_quality: np.ndarray
     ad_created: np.ndarray
+    first_day: date
     grammar: Grammar = field(repr=False)
 
     @cached_property
@@ -64,10 +74,25 @@ class Catalogue:
         return self.subverticals["rate"].to_numpy(dtype=np.float64)
 
     @cached_property
+    def demand(self) -> np.ndarray:
+        """(A,) share of all that is wanted that goes to each advertiser in an average season; sums to 1."""
+        found: np.ndarray = self.rate[self.sub] * np.exp(self.brand) / self.rate.sum()
+        return found
+
+    def season(self, day: int) -> np.ndarray:
+        """(S,) how much each subvertical is wanted on a day over its average of a year: a smooth yearly wave.
+
+        exp(swing * cos(2 pi (day of year - peak) / 365.25)) over its yearly mean, the Bessel function I0(swing).
+        """
+        of_year = (self.first_day + timedelta(days=day)).timetuple().tm_yday
+        peak, swing = (self.subverticals[name].to_numpy(dtype=np.float64) for name in ("peak", "swing"))
+        wave: np.ndarray = np.exp(swing * np.cos(2 * np.pi * (of_year - peak) / 365.25)) / np.i0(swing)
+        return wave
+
+    @cached_property
     def ad_popularity(self) -> np.ndarray:
         """(N,) share of all conversions that goes to the ad's advertiser, split over its ads."""
-        of_advertiser = self.rate[self.sub] * np.exp(self.brand)
-        found: np.ndarray = (of_advertiser / np.bincount(self.ad_advertiser))[self.ad_advertiser]
+        found: np.ndarray = (self.demand / np.bincount(self.ad_advertiser))[self.ad_advertiser]
         return found
 
     def active(self, day: int) -> np.ndarray:
@@ -108,13 +133,18 @@ class Catalogue:
 
 
 def load_names() -> pd.DataFrame:
-    """`names.csv` (name, subvertical) with the vertical joined on, in file order."""
+    """`names.csv` (name, subvertical, source) with the vertical joined on, in file order."""
     names = pd.read_csv(str(files("ml.world") / "names.csv"))
     return names.merge(load_subverticals()[["subvertical", "vertical"]], on="subvertical", validate="m:1")
 
 
 def load_subverticals() -> pd.DataFrame:
-    """`subverticals.csv`: vertical, relative rate, usual price, tilts by age and gender, vocabulary."""
+    """`subverticals.csv`: one row a subvertical.
+
+    Columns: vertical; rate (relative); price (usual, dollars); repeat (chance-like, how often it is used up);
+    age and female (tilts of interest); conversion (kind); peak (day of the year) and swing of its season;
+    nouns, details and uses (vocabulary, separated by |).
+    """
     return pd.read_csv(str(files("ml.world") / "subverticals.csv"))
 
 
@@ -127,26 +157,45 @@ def draw_catalogue(settings: WorldSettings, rng: np.random.Generator) -> Catalog
     strength = rng.normal(0, 1.0, n)
     brand = strength - np.log(np.bincount(sub, np.exp(strength)))[sub]
     active_from, active_to = _lifetimes(settings, sub, rng)
+    level = np.exp(rng.normal(0, 0.35, n))
     price = subverticals["price"].to_numpy(dtype=np.float64)[sub]
+    bid = np.round(0.25 * (price * level) ** 0.3 * np.exp(rng.normal(0, 0.25, n)), 2)
     owner = _ads_of(settings.ads, brand, rng)
     grammar = Grammar(subverticals, names)
     return Catalogue(
         subverticals=subverticals,
         names=names,
-        ids=[f"adv{i:03d}" for i in range(n)],
+        ids=_numbered("adv", n, 3),
         sub=sub,
         brand=brand,
-        bid=np.round(0.25 * price**0.3 * np.exp(rng.normal(0, 0.25, n)), 2),
+        price_level=level,
+        bid=bid,
+        budget=_budgets(settings, subverticals["rate"].to_numpy()[sub] * np.exp(brand) * bid, rng),
+        pacing=rng.random(n) < _PACED,
         active_from=active_from,
         active_to=active_to,
         ad_advertiser=owner,
-        ad_ids=[f"ad{i:04d}" for i in range(len(owner))],
+        ad_ids=_numbered("ad", len(owner), 4),
         ad_titles=[grammar.title(int(a), int(sub[a]), rng) for a in owner],
-        ad_price=np.round(price[owner] * np.exp(rng.normal(0, 0.4, len(owner))), 2),
+        ad_price=np.round((price * level)[owner] * np.exp(rng.normal(0, 0.4, len(owner))), 2),
         ad_quality=rng.normal(0, 0.4, len(owner)),
         ad_created=_creation_days(active_from[owner], rng),
+        first_day=settings.first_day,
         grammar=grammar,
     )
+
+
+def _numbered(prefix: str, n: int, digits: int) -> list[str]:
+    """n ids of one length, in no order that means anything."""
+    digits = max(digits, len(str(n - 1)))
+    return [f"{prefix}{i:0{digits}d}" for i in range(n)]
+
+
+def _budgets(settings: WorldSettings, demand: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(A,) daily budgets in dollars, all together `budget_per_user` a user; some advertisers are bold, some are shy."""
+    wish = demand * np.exp(rng.normal(0, 0.8, len(demand)))
+    found: np.ndarray = np.round(np.maximum(settings.budget_per_user * settings.users * wish / wish.sum(), 0.05), 2)
+    return found
 
 
 def _stratified(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -165,13 +214,13 @@ def _stratified(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.Data
 
 
 def _lifetimes(settings: WorldSettings, sub: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """First and last active day of each advertiser; at most one of a subvertical ever enters or leaves."""
+    """First and last active day of each advertiser; of every subvertical at least one is there all the time."""
     n, last = len(sub), settings.total_days - 1
     active_from = -rng.integers(30, 900, n)
     active_to = np.full(n, FOREVER)
     order = rng.permutation(n)
     _, first = np.unique(sub[order], return_index=True)
-    movers = order[np.sort(first)]
+    movers = np.delete(order, first)
     if last > 21:
         entering, leaving = round(settings.entering * n), round(settings.leaving * n)
         who = movers[:entering]

@@ -7,6 +7,7 @@ it names an advertiser only when told to. It does not know who asks.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -68,8 +69,9 @@ class Grammar:
 
 
 def plain(name: str) -> str:
-    """A name as people type it: lower case, letters, digits and spaces only."""
-    return " ".join(re.sub(r"[^a-z0-9 ]", " ", name.lower().replace("'", "").replace("&", " and ")).split())
+    """A name as people type it: lower case, letters without accents, digits and spaces only."""
+    ascii_only = unicodedata.normalize("NFKD", name.replace("ø", "o")).encode("ascii", "ignore").decode()
+    return " ".join(re.sub(r"[^a-z0-9 ]", " ", ascii_only.lower().replace("'", "").replace("&", " and ")).split())
 
 
 def _join(*parts: str) -> str:

@@ -1,7 +1,7 @@
 """The people of a world: profiles, consent, and the interests nobody logs.
 
 A user's interest in the subverticals is a softmax of base rate, age and gender tilts, a taste for
-verticals, a few strong likings and a slow drift (an Ornstein-Uhlenbeck walk); a life event lifts its
+verticals, a few strong likings, the season and a slow drift (an Ornstein-Uhlenbeck walk); a life event lifts its
 subverticals for some weeks. Liking for single brands is fixed, remembered conversions add to it.
 It does not know ads or searches.
 """
@@ -31,15 +31,18 @@ STATES = {
 }  # fmt: skip
 """Where users live: states and their weight, in millions of people."""
 LIFE_EVENTS: dict[str, tuple[str, ...]] = {
-    "move": ("furniture", "mattresses", "home improvement", "home internet", "kitchenware"),
-    "baby": ("baby gear", "toys", "warehouse clubs", "groceries"),
-    "new sport": ("running shoes", "outdoor gear", "bicycles", "gym membership", "vitamins"),
-    "car": ("new cars", "car insurance", "tires", "auto parts"),
-    "pet": ("pet supplies",),
-    "trip": ("hotels", "flights", "car rental", "cruises"),
-    "wedding": ("jewelry", "gift baskets", "makeup", "fragrance", "handbags"),
-    "new job": ("casual clothes", "laptops", "phone plans", "credit cards", "investing"),
-    "school": ("tutoring", "eyeglasses", "skin care"),
+    "move": ("moving and storage", "apartments", "furniture", "mattresses", "home internet", "home decor"),
+    "home": ("homes for sale", "paint", "home improvement", "electricity plans", "kitchenware"),
+    "baby": ("baby gear", "kids clothes", "toys", "child care", "life insurance", "household supplies"),
+    "new sport": ("running shoes", "outdoor gear", "bicycles", "sporting goods", "activewear", "fitness classes"),
+    "new year": ("gym membership", "vitamins", "salads and bowls", "smoothies"),
+    "car": ("new cars", "used cars", "car insurance", "tires", "auto parts"),
+    "pet": ("pet supplies", "vet care"),
+    "trip": ("hotels", "flights", "car rental", "luggage", "vacation packages", "beach resorts"),
+    "wedding": ("jewelry", "womens clothing", "makeup", "fragrance", "spa and beauty", "menswear"),
+    "new job": ("casual clothes", "laptops", "phone plans", "bank accounts", "credit cards", "coffee"),
+    "school": ("tutoring", "office supplies", "eyeglasses", "books", "online degrees"),
+    "retirement": ("cruises", "investing", "hearing aids", "health insurance"),
 }
 _LIFT = 2.2
 """What a life event adds to the logit of its subverticals."""
@@ -68,7 +71,7 @@ class Population:
         """(U, A) fixed liking of brands, logit."""
         self.bought = np.zeros((n, len(catalogue.names)))
         """(U, A) conversions as the user remembers them."""
-        self.interest = self._interests()
+        self.interest = self._interests(-settings.warm_up_days)
         """(U, S) P(subvertical | the user wants something today)."""
 
     def live(self, day: int) -> None:
@@ -80,7 +83,7 @@ class Population:
         kinds, lasts = rng.integers(0, len(LIFE_EVENTS), len(begins)), rng.integers(14, 43, len(begins))
         self._event = np.vstack([self._event[self._event[:, 2] > day], np.stack([begins, kinds, day + lasts], axis=1)])
         self.bought *= _MEMORY
-        self.interest = self._interests()
+        self.interest = self._interests(day)
 
     def upset(self, moved_to: np.ndarray) -> None:
         """Move everybody's taste and drift for subvertical s to subvertical moved_to[s]."""
@@ -145,8 +148,8 @@ class Population:
         np.put_along_axis(logits, favourites, np.take_along_axis(logits, favourites, axis=1) + 1.6, axis=1)
         return np.asarray(logits)
 
-    def _interests(self) -> np.ndarray:
-        logits = self._taste + self._drift
+    def _interests(self, day: int) -> np.ndarray:
+        logits = self._taste + self._drift + np.log(self.catalogue.season(day))
         if len(self._event):
             lift = self._lifts()[self._event[:, 1]]
             np.maximum.at(boost := np.zeros_like(logits), self._event[:, 0], lift)

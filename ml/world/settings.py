@@ -30,7 +30,7 @@ class WorldSettings(BaseModel):
 
     users: int = Field(3000, ge=10)
     """People."""
-    advertisers: int = Field(150, ge=12, le=160)
+    advertisers: int = Field(150, ge=12, le=2596)
     """Advertisers, drawn from `names.csv` evenly over verticals and subverticals."""
     ads: int = Field(1500, ge=12)
     """Ads; every advertiser has at least one."""
@@ -38,6 +38,8 @@ class WorldSettings(BaseModel):
     """Share of advertisers that enter after the first fortnight."""
     leaving: float = Field(0.03, ge=0, le=0.2)
     """Share of advertisers that leave after the first fortnight."""
+    budget_per_user: float = Field(0.08, gt=0)
+    """Dollars a day that all advertisers together may spend per user."""
 
     consent_share: float = Field(0.92, ge=0, le=1)
     """Share of users who consent at the start; about 1 % of them withdraw later."""

@@ -26,7 +26,7 @@ from ml.world.scenarios import SCENARIOS
 from ml.world.settings import WorldSettings
 from ml.world.writer import DayWriter
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings and seed begin to give another world."""
 
 
