@@ -176,7 +176,7 @@ def draw_catalogue(settings: WorldSettings, rng: np.random.Generator) -> Catalog
         active_to=active_to,
         ad_advertiser=owner,
         ad_ids=_numbered("ad", len(owner), 4),
-        ad_titles=[grammar.title(int(a), int(sub[a]), rng) for a in owner],
+        ad_titles=grammar.titles(owner, sub[owner], rng),
         ad_price=np.round((price * level)[owner] * np.exp(rng.normal(0, 0.4, len(owner))), 2),
         ad_quality=rng.normal(0, 0.4, len(owner)),
         ad_created=_creation_days(active_from[owner], rng),

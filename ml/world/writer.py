@@ -70,18 +70,16 @@ class DayWriter:
         named = np.where(there & (rows["branded"] == 1), rows["advertiser"], -1)
         shown = np.where(category, sub, -1)
         grammar = self._catalogue.grammar
-        text = [
-            grammar.query(int(s), int(a), rng) if k == SEARCH else None
-            for k, s, a in zip(kind, sub, named, strict=True)
-        ]
-        url = [None if k == SEARCH else grammar.url(int(s), rng) for k, s in zip(kind, shown, strict=True)]
+        search = kind == SEARCH
+        text = grammar.queries(sub[search], named[search], rng)
+        url = grammar.urls(shown[~search], rng)
         columns = {
             "event_id": self._ids("e", day, n),
             "user_id": self._users.take(pa.array(rows["user"])),
             "event_time": timestamps(rows["time"], self.first_day),
             "kind": pa.array(KINDS).take(pa.array(kind)),
-            "text": pa.array(text, pa.string()),
-            "url": pa.array(url, pa.string()),
+            "text": text.take(_places(search)),
+            "url": url.take(_places(~search)),
             "category": self._categories.take(_or_null(shown)),
             "advertiser_id": self._advertisers.take(_or_null(np.where(advertiser, rows["advertiser"], -1))),
         }
@@ -163,6 +161,11 @@ class DayWriter:
 def _shares(shares: dict[int, float], kind: np.ndarray) -> np.ndarray:
     found: np.ndarray = np.array([shares[k] for k in range(len(KINDS))])[kind]
     return found
+
+
+def _places(where: np.ndarray) -> pa.Array:
+    """Numbers 0, 1, ... at the marked rows, null at the others."""
+    return pa.array(np.cumsum(where) - 1, mask=~where)
 
 
 def _or_null(numbers: np.ndarray) -> pa.Array:

@@ -8,13 +8,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ml.world.catalogue import draw_catalogue, load_names, load_subverticals
 from ml.world.clock import Chance, Stage
-from ml.world.grammar import MAX_WORDS, Grammar, plain
+from ml.world.grammar import HEADS, MAX_WORDS, MISTYPED, PLACES, QUESTIONS, TAILS, Grammar, plain
 from ml.world.market import Market
 from ml.world.population import LIFE_EVENTS, Population
 from ml.world.settings import WorldSettings
+from ml.world.typos import mistyped
 
 Query = Callable[[str], pd.DataFrame]
 SUBVERTICALS = load_subverticals()
@@ -31,19 +34,91 @@ def nearest(grammar: Grammar, text: str) -> int:
     return int(np.argmax([len(words & grammar.words(s)) / len(words) for s in range(len(SUBVERTICALS))]))
 
 
-def test_queries_are_short_plain_and_worded_in_many_ways(grammar: Grammar) -> None:
-    rng = np.random.default_rng(2)
-    queries = [grammar.query(s, a, rng) for s in range(len(SUBVERTICALS)) for a in (-1, 5) for _ in range(30)]
+def written(grammar: Grammar, sub: int, advertiser: int, n: int, seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    found: list[str] = grammar.queries(np.full(n, sub), np.full(n, advertiser), rng).to_pylist()
+    return found
+
+
+def test_queries_are_short_and_plain(grammar: Grammar) -> None:
+    queries = [q for s in range(-1, len(SUBVERTICALS)) for a in (-1, 5) for q in written(grammar, s, a, 30, s + 2)]
     assert all(re.fullmatch(r"[a-z0-9]+( [a-z0-9]+)*", query) for query in queries)
     assert max(len(query.split()) for query in queries) <= MAX_WORDS
-    assert len({grammar.query(3, -1, rng) for _ in range(300)}) > 60
+    assert 2.5 < np.mean([len(query.split()) for query in queries]) < 4.5
+
+
+def test_one_want_has_many_wordings(grammar: Grammar) -> None:
+    for sub in range(0, len(SUBVERTICALS), 10):
+        queries = written(grammar, sub, -1, 1_000, sub)
+        assert len(set(queries)) > 400
+        _, often = np.unique(queries, return_counts=True)
+        assert often.max() < 60, "no wording is the usual one"
+
+
+def test_a_branded_query_names_its_advertiser_and_no_other_query_does(grammar: Grammar) -> None:
+    name = plain(load_names()["name"][5])
+    branded = np.array([name in query for query in written(grammar, 3, 5, 1_000, 1)])
+    assert 0.93 < branded.mean() < 0.999, "the rest is misspelt"
+    assert not any(name in query for query in written(grammar, 3, -1, 1_000, 1))
+
+
+def test_words_come_from_the_vocabulary_except_for_typing_errors(grammar: Grammar) -> None:
+    general = {word for text in (*HEADS, *QUESTIONS, *TAILS, *PLACES) for word in text.split()}
+    general |= {"for", "under", "cheapest", "on", "a", "budget", "price", "how", "much"}
+    strange = []
+    for sub in range(len(SUBVERTICALS)):
+        known = general | grammar.words(sub)
+        queries = written(grammar, sub, -1, 40, sub)
+        strange += [any(w not in known and not w.isdigit() for w in query.split()) for query in queries]
+    assert abs(np.mean(strange) - MISTYPED) < 0.015
 
 
 def test_words_of_a_query_give_its_subvertical_away(grammar: Grammar) -> None:
-    rng = np.random.default_rng(3)
-    asked = np.repeat(np.arange(len(SUBVERTICALS)), 20)
-    found = np.array([nearest(grammar, grammar.query(int(s), -1, rng)) for s in asked])
-    assert (found == asked).mean() > 0.8
+    found = np.array(
+        [[nearest(grammar, text) for text in written(grammar, s, -1, 20, s)] for s in range(len(SUBVERTICALS))]
+    )
+    assert (found == np.arange(len(SUBVERTICALS))[:, None]).mean() > 0.8
+
+
+def test_off_topic_queries_say_nothing_that_is_advertised(grammar: Grammar) -> None:
+    rng = np.random.default_rng(4)
+    queries = grammar.queries(np.full(2_000, -1), np.full(2_000, -1), rng).to_pylist()
+    nouns = [f" {noun} " for cell in SUBVERTICALS["nouns"] for noun in cell.split("|")]
+    assert len(set(queries)) > 100
+    assert not [q for q in queries if any(noun in f" {q} " for noun in nouns)]
+
+
+def test_titles_name_their_advertiser_and_its_goods() -> None:
+    catalogue = draw_catalogue(WorldSettings(users=50, advertisers=60, ads=400), np.random.default_rng(1))
+    for title, advertiser in zip(catalogue.ad_titles, catalogue.ad_advertiser, strict=True):
+        assert catalogue.names[advertiser] in title
+        nouns = catalogue.subverticals["nouns"][catalogue.sub[advertiser]].split("|")
+        assert any(noun in title.lower() for noun in nouns)
+
+
+@given(
+    st.lists(st.from_regex(r"[a-z0-9]{1,6}( [a-z0-9]{1,8}){0,3}", fullmatch=True), max_size=20), st.integers(0, 2**32)
+)
+def test_a_mistyped_text_is_one_typing_error_away(texts: list[str], seed: int) -> None:
+    found = mistyped(texts, np.random.default_rng(seed))
+    assert len(found) == len(texts)
+    for before, after in zip(texts, found, strict=True):
+        assert after[:1] == before[:1] and abs(len(after) - len(before)) <= 1
+        assert after.count(" ") == before.count(" ")
+        if len(after) == len(before):
+            changed = [i for i in range(len(before)) if before[i] != after[i]]
+            assert len(changed) <= 1 or (len(changed) == 2 and sorted(before) == sorted(after))
+            assert len(changed) < 2 or changed[1] == changed[0] + 1
+        else:
+            short, long = sorted((before, after), key=len)
+            assert any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+
+
+def test_all_kinds_of_typing_errors_happen_and_most_texts_get_one() -> None:
+    found = mistyped(["hotel"] * 400, np.random.default_rng(0))
+    assert {"htel", "hottel", "htoel", "hoyel", "horel"} <= set(found)
+    assert np.mean([text != "hotel" for text in found]) == 1
+    assert mistyped(["7 4"], np.random.default_rng(0)) == ["7 4"], "there is no letter"
 
 
 def test_searches_of_the_last_days_say_what_is_converted_with(query: Query, grammar: Grammar) -> None:
