@@ -1,4 +1,4 @@
-"""The ranker: XGBoost probability of a conversion, with the LLM's priors as features, calibrated and registered."""
+"""The ranker: XGBoost pCTR and pCVR, with the LLM's priors as features; calibrated and registered."""
 
 import dagster as dg
 
@@ -11,7 +11,7 @@ from orchestration.tracking import MLflowTracking
 def ranker(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource, mlflow: MLflowTracking
 ) -> dg.MaterializeResult:
-    """One ranker per arm on the same rows: none, llm (the registered one), placebo."""
+    """One model per arm on the same rows: none, llm (the registered one), placebo."""
     from ml.predictors.predictions import read_predictions
     from ml.ranking.training import train_arms
     from ml.report.metric_names import ranker_metrics

@@ -16,7 +16,7 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     from ml.contexts.store import read_contexts
     from ml.evaluation.study import labelled, study_predictors, study_ranker, study_retrieval
     from ml.predictors.predictions import read_predictions
-    from ml.ranking.ranker import Ranker
+    from ml.ranking.model import MODEL, RankingModel
 
     settings, lake, timeline = stage.settings, stage.workspace.lake, stage.timeline
     llm_directory, ranker_directory = stage.input("advertiser_predictions"), stage.input("ranker")
@@ -33,9 +33,9 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     retrieval = AdRetrieval.load(stage.input("retrieval_model"))
     found = study_retrieval(retrieval, predictions, labels, is_new, settings.candidates, shown, rng[1])
     stage.progress(2, 3, "parts")
-    rankers = {path.parent.name: Ranker.load(path.parent) for path in sorted(ranker_directory.glob("*/ranker.json"))}
-    priors = {name: predictions[name] for name in rankers if name in predictions}
-    ranked = study_ranker(lake, timeline, rankers, priors, settings.ranker, shown, rng[2], stage.progress)
+    models = {path.parent.name: RankingModel.load(path.parent) for path in sorted(ranker_directory.glob(f"*/{MODEL}"))}
+    priors = {name: predictions[name] for name in models if name in predictions}
+    ranked = study_ranker(lake, timeline, models, priors, settings.ranker, shown, rng[2], stage.progress)
     ranked["ranker_rows"] |= stage.workspace.manifest(ranker_directory)["ranker_rows"]
     predictors["counts"] |= left_out
     return {**predictors, "predictor_costs": _costs(stage), **found, **ranked}

@@ -157,8 +157,8 @@ def _candidates(found: Explanation, console: Console, rows: int | None) -> None:
     if scored:
         _aside(
             console,
-            "Ordered by the ranker with priors. Generators: rank (score) with which each proposed the ad. "
-            "Rankers: calibrated P(conversion | impression) and position.",
+            f"Ordered by the ranker with priors, score = {found.score_formula}. Generators: rank (score) with which "
+            "each proposed the ad. Rankers: calibrated P(conversion | impression) and position.",
         )
 
 

@@ -77,7 +77,14 @@ NODES: dict[str, Node] = {
         ),
         Node("retrieval_model", "model", "candidates", RAW_TABLES, ("candidates", "seed")),
         Node("candidate_sets", "daily", "candidates", ("retrieval_model", "advertiser_predictions"), ("candidates",)),
-        Node("ranker", "model", "ranking", ("past_predictions", *RAW_TABLES), ("ranker", "seed")),
+        Node(
+            "ranker",
+            "model",
+            "ranking",
+            ("past_predictions", *RAW_TABLES),
+            ("ranker", "seed"),
+            code_version="2",  # a model of several targets
+        ),
         Node(
             "evaluation",
             "daily",
@@ -92,7 +99,7 @@ NODES: dict[str, Node] = {
             ),
             ("evaluation", "timeline", "seed"),
             reads_outcomes=True,
-            code_version="3",
+            code_version="4",  # pCTR beside P(conversion)
         ),
         Node("report", "daily", "evaluation", ("evaluation",), ()),
     )

@@ -29,9 +29,10 @@ from ml.predictors.placebo import SOURCE as PLACEBO
 from ml.progress import Progress, silent
 from ml.ranking.arms import NONE, arms
 from ml.ranking.impressions import ranker_rows
-from ml.ranking.ranker import Ranker
+from ml.ranking.model import RankingModel
 from ml.ranking.reliability import reliability
 from ml.ranking.settings import RankerSettings
+from ml.ranking.targets import CLICK, CONVERSION, TARGETS, are_impressions
 from ml.timeline import Timeline
 
 COMPARED = (
@@ -145,7 +146,7 @@ def study_retrieval(
 def study_ranker(
     lake: Lake,
     timeline: Timeline,
-    rankers: dict[str, Ranker],
+    models: dict[str, RankingModel],
     priors: dict[str, pd.DataFrame],
     ranker_settings: RankerSettings,
     settings: EvaluationSettings,
@@ -154,35 +155,58 @@ def study_ranker(
 ) -> dict[str, Any]:
     """Ranker quality per arm on the test window's rows of the scored users, and what each ranker leans on.
 
-    On sampled negatives log loss and ECE are relative to the sample and mean nothing: they are null.
+    P(conversion | impression) in the sections `ranker*`, pCTR in `ranker_click*` (empty where no model has it). On
+    sampled negatives log loss and ECE are relative to the sample and mean nothing: they are null.
     """
     rows = ranker_rows(
         lake,
         timeline,
         negatives=ranker_settings.negatives,
         rng=rng,
+        attribution=ranker_settings.attribution,
         users=next(iter(priors.values()))["user_id"].unique(),
         max_rows=ranker_settings.max_rows,
         splits=("test",),
     )
     frames = arms(lake, rows, priors)
-    probabilities = {arm: ranker.predict(frames[arm]) for arm, ranker in rankers.items()}
-    labels, users = rows["label"].to_numpy(), rows["user_id"].to_numpy()
-    pairs = [(arm, NONE) for arm in rankers if arm != NONE] + [("llm", "placebo")]
-    found = ranking_quality(probabilities, labels, users, pairs=pairs, rng=rng, settings=settings)
-    metrics, differences = found.metrics_json(), found.differences_json()
-    shown = bool(rows["surface"].notna().any())  # null on sampled rows
-    if not shown:
-        _blank(metrics, differences, ("log_loss", "normalized_entropy", "ece"))
+    probabilities = {arm: model.predict(frames[arm]) for arm, model in models.items()}
+    found = {**_of_target(CONVERSION, "ranker", probabilities, rows, settings, rng)}
+    found |= _of_target(CLICK, "ranker_click", probabilities, rows, settings, rng)
     return {
-        "ranker": metrics,
-        "ranker_differences": differences,
-        "ranker_reliability": {arm: reliability(p, labels) for arm, p in probabilities.items()} if shown else {},
-        "ranker_rows": {"test": len(rows), "positives_test": int(labels.sum())},
+        **found,
+        "ranker_rows": {"test": len(rows), "positives_test": int(rows["label"].sum())},
         **study_importance(
-            rankers, frames, rows, calibrated=shown, settings=settings, rng=rng.spawn(1)[0], progress=progress
+            {arm: model.conversion for arm, model in models.items()},
+            frames,
+            rows,
+            calibrated=are_impressions(rows),
+            settings=settings,
+            rng=rng.spawn(1)[0],
+            progress=progress,
         ),
     }
+
+
+def _of_target(
+    target: str,
+    section: str,
+    probabilities: dict[str, dict[str, np.ndarray]],
+    rows: pd.DataFrame,
+    settings: EvaluationSettings,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Quality, paired differences and reliability of one target's probabilities, by arm."""
+    mine = {arm: found[target] for arm, found in probabilities.items() if target in found}
+    if not mine:
+        return {section: {}, f"{section}_differences": [], f"{section}_reliability": {}}
+    labels, users, shown = TARGETS[target].labels(rows), rows["user_id"].to_numpy(), are_impressions(rows)
+    pairs = [(arm, NONE) for arm in mine if arm != NONE] + [("llm", PLACEBO)]
+    found = ranking_quality(mine, labels, users, pairs=pairs, rng=rng, settings=settings)
+    metrics, differences = found.metrics_json(), found.differences_json()
+    if not shown:
+        _blank(metrics, differences, ("log_loss", "normalized_entropy", "ece"))
+    reliable = {arm: reliability(p, labels) for arm, p in mine.items()} if shown else {}
+    return {section: metrics, f"{section}_differences": differences, f"{section}_reliability": reliable}
 
 
 def _blank(metrics: dict[str, Any], differences: list[dict[str, Any]], names: tuple[str, ...]) -> None:

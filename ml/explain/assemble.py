@@ -18,7 +18,7 @@ from ml.explain.consent import must_consent
 from ml.explain.explanation import Candidate, Context, Event, Explanation, Forecast, Interest, Prior, Score, Version
 from ml.explain.outcome import outcome_of
 from ml.explain.published import Published
-from ml.explain.scores import Scored, load_rankers, score
+from ml.explain.scores import Scored, load_models, score
 from ml.lake import Lake
 from ml.timeline import Timeline
 
@@ -55,7 +55,7 @@ def explain(
     names = _Names(lake, timeline.as_of)
     scored = None
     if published.ranker and len(proposed) and "llm" in predictions:
-        scored = score(lake, timeline, proposed, predictions["llm"], load_rankers(published.ranker))
+        scored = score(lake, timeline, proposed, predictions["llm"], load_models(published.ranker))
     return Explanation(
         user_id=user_id,
         as_of=timeline.as_of,
@@ -66,6 +66,7 @@ def explain(
         priors=names.priors(proposed, scored) if scored else [],
         ranked_for=scored.day if scored else None,
         surface=scored.surface if scored else None,
+        score_formula=scored.formula if scored else None,
         candidates=names.candidates(proposed, scored),
         outcome=outcome_of(lake, timeline, user_id, found[0] if found else None),
         versions=versions,
@@ -137,7 +138,11 @@ class _Names:
         for place, row in enumerate(_records(proposed)):
             ad = self.ads.loc[row["ad_id"]] if row["ad_id"] in self.ads.index else {}
             scores = {
-                arm: Score(probability=float(p[place]), position=int(scored.position[arm][place]))
+                arm: Score(
+                    probability=float(p[place]),
+                    score=float(scored.score[arm][place]),
+                    position=int(scored.position[arm][place]),
+                )
                 for arm, p in (scored.probability if scored else {}).items()
                 if scored
             }

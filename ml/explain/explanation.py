@@ -80,8 +80,10 @@ class Score(_Part):
 
     probability: float
     """Calibrated P(conversion | impression)."""
+    score: float
+    """What showing the ad is worth, by its usual bid: `score_formula` of the explanation."""
     position: int
-    """Among the user's candidates, 1 = first; by the raw score, which has no ties."""
+    """Among the user's candidates, 1 = first; by the score."""
 
 
 class Candidate(_Part):
@@ -170,6 +172,8 @@ class Explanation(_Part):
     """Likeliest first; empty where the LLM was trained without them."""
     priors: list[Prior]
     """Of the candidates' advertisers, likeliest first."""
+    score_formula: str | None
+    """Of the score that the candidates' positions go by."""
     ranked_for: date | None
     """Day of the impressions that the ranker's scores are for."""
     surface: str | None

@@ -1,5 +1,6 @@
 """Scores one user's candidates as the ranker would on the day after the snapshot, with priors and without.
 
+The score is the bid-weighted one that ads are ranked by (`ml.ranking.score`), with each ad's usual bid.
 Features and priors come from the same functions as the ranker's training rows and the evaluation's
 (ml/ranking/arms.py), so the numbers are theirs.
 """
@@ -15,8 +16,10 @@ import pandas as pd
 
 from ml.lake import Lake
 from ml.ranking.arms import NONE, arms
+from ml.ranking.model import RankingModel
 from ml.ranking.priors import FEATURES_PRIOR
-from ml.ranking.ranker import Ranker
+from ml.ranking.score import usual_bids
+from ml.ranking.targets import CONVERSION
 from ml.timeline import Timeline
 
 ARMS = (NONE, "llm")
@@ -35,15 +38,20 @@ class Scored:
     day: date
     surface: str | None
     probability: dict[str, np.ndarray]
-    """By arm, shape (n_candidates,): calibrated."""
+    """By arm, shape (n_candidates,): calibrated P(conversion | impression)."""
+    score: dict[str, np.ndarray]
+    """By arm, shape (n_candidates,): what showing the ad is worth."""
     position: dict[str, np.ndarray]
-    """By arm, shape (n_candidates,): 1 = first, by the raw score; ties in the order of the set."""
+    """By arm, shape (n_candidates,): 1 = first, by the score; ties by the uncalibrated P(conversion), then as in the
+    set."""
+    formula: str
+    """Of the score, in words."""
     priors: pd.DataFrame
     """FEATURES_PRIOR of each candidate; no column if there is no LLM ranker or prediction."""
 
 
 def score(
-    lake: Lake, timeline: Timeline, candidates: pd.DataFrame, llm: pd.DataFrame, rankers: dict[str, Ranker]
+    lake: Lake, timeline: Timeline, candidates: pd.DataFrame, llm: pd.DataFrame, models: dict[str, RankingModel]
 ) -> Scored:
     """Scores for impressions on the first day after the snapshot.
 
@@ -52,7 +60,7 @@ def score(
         timeline: of the snapshot day.
         candidates: of one user: user_id, ad_id, advertiser_id.
         llm: the LLM's predictions for him on the snapshot day.
-        rankers: by arm.
+        models: by arm; at least one.
     """
     day, user = timeline.as_of + timedelta(days=1), str(candidates["user_id"].iloc[0])
     surface = usual_surface(lake, timeline.as_of, user)
@@ -60,15 +68,25 @@ def score(
         day=day, prior_day=timeline.snapshot_before(day), surface=surface
     )
     frames = arms(lake, rows, {"llm": llm})
-    shown = {arm: rankers[arm] for arm in ARMS if arm in rankers}
-    probability = {arm: ranker.predict(frames[arm]) for arm, ranker in shown.items()}
-    position = {arm: _positions(ranker.score(frames[arm])) for arm, ranker in shown.items()}
-    return Scored(day, surface, probability, position, frames["llm"][FEATURES_PRIOR])
+    shown = {arm: models[arm] for arm in ARMS if arm in models}
+    bid = usual_bids(lake, timeline.as_of).reindex(rows["ad_id"]).to_numpy()
+    forecast = {arm: model.predict(frames[arm]) for arm, model in shown.items()}
+    worth = {arm: model.score(forecast[arm], bid) for arm, model in shown.items()}
+    raw = {arm: model.conversion.score(frames[arm]) for arm, model in shown.items()}
+    return Scored(
+        day,
+        surface,
+        probability={arm: found[CONVERSION] for arm, found in forecast.items()},
+        score=worth,
+        position={arm: _positions(worth[arm], raw[arm]) for arm in shown},
+        formula=next(iter(shown.values())).formula,
+        priors=frames["llm"][FEATURES_PRIOR],
+    )
 
 
-def load_rankers(directory: Path) -> dict[str, Ranker]:
-    """The rankers shown, by arm."""
-    return {arm: Ranker.load(directory / arm) for arm in ARMS}
+def load_models(directory: Path) -> dict[str, RankingModel]:
+    """The models shown, by arm."""
+    return {arm: RankingModel.load(directory / arm) for arm in ARMS}
 
 
 def usual_surface(lake: Lake, as_of: date, user_id: str) -> str | None:
@@ -78,7 +96,7 @@ def usual_surface(lake: Lake, as_of: date, user_id: str) -> str | None:
     return str(found[0][0]) if found else None
 
 
-def _positions(scores: np.ndarray) -> np.ndarray:
+def _positions(scores: np.ndarray, raw: np.ndarray) -> np.ndarray:
     positions = np.empty(len(scores), dtype=np.int64)
-    positions[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    positions[np.lexsort((-raw, -scores))] = np.arange(1, len(scores) + 1)
     return positions

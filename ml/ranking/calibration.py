@@ -18,7 +18,7 @@ EDGE = 1e-6
 class Calibrator(BaseModel):
     """A monotone map from log-odds to probability; JSON-able."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     """identity, platt or isotonic."""

@@ -1,8 +1,9 @@
 """Ranker rows: (user, ad, day) with a label, in the Timeline's train, calibration and test windows.
 
-With impressions, a row is an impression of a consenting user, and its label says whether a conversion of that
-impression was known by the end of day + outcome_days: the same rule in every split, so that a calibrated
-probability means the same in all three. Without impressions, see `ml.ranking.negatives`.
+With impressions, a row is an impression of a consenting user. Its labels say whether it was clicked, and whether it
+led to a conversion through the click or the view (`ml.ranking.targets`), as known by the end of
+day + outcome_days: the same rule in every split, so that a calibrated probability means the same in all three. Without
+impressions, see `ml.ranking.negatives`.
 
 It does not know features or priors, only which snapshot's priors a row may use.
 """
@@ -18,6 +19,7 @@ import pandas as pd
 from ml.errors import BadInput
 from ml.lake import Lake
 from ml.ranking.negatives import sampled_rows, whole_users
+from ml.ranking.targets import LABELS, AttributionSettings
 from ml.timeline import Timeline, Window
 
 COLUMNS = [
@@ -31,21 +33,35 @@ COLUMNS = [
     "label_closes",
     "prior_day",
     "surface",
+    *LABELS,
 ]
 
 SHOWN = """
-WITH converted AS (
-    SELECT impression_id, min(coalesce(known_at, event_time)) AS known
-    FROM conversions WHERE impression_id IS NOT NULL GROUP BY ALL
+WITH shown AS (
+    SELECT impression_id, user_id, ad_id, event_time, event_time::DATE AS day, surface,
+           (event_time::DATE + $outcome + 1)::TIMESTAMP AS closes
+    FROM impressions i SEMI JOIN allowed ON allowed.user_id = i.user_id
+    WHERE event_time >= $first AND event_time < $last + 1
+), clicked AS (
+    SELECT DISTINCT s.impression_id FROM shown s JOIN clicks c USING (impression_id)
+    WHERE c.event_time < s.closes AND c.event_time <= s.event_time + to_days($click)
+), converted AS (
+    SELECT s.impression_id,
+           bool_or(attribution = 'click' AND c.event_time <= s.event_time + to_days($click_through)) AS by_click,
+           bool_or(attribution <> 'click' AND c.event_time <= s.event_time + to_days($view_through)) AS by_view
+    FROM shown s JOIN conversions c USING (impression_id)
+    WHERE coalesce(c.known_at, c.event_time) < s.closes GROUP BY ALL
 )
-SELECT i.impression_id AS row_id, i.user_id, i.ad_id, ads.advertiser_id, i.event_time::DATE AS day, i.surface,
-       coalesce(c.known < (i.event_time::DATE + $outcome + 1)::TIMESTAMP, false)::INTEGER AS label
-FROM impressions i JOIN ads USING (ad_id) LEFT JOIN converted c USING (impression_id)
-SEMI JOIN allowed ON allowed.user_id = i.user_id
-WHERE i.event_time >= $first AND i.event_time < $last + 1
+SELECT s.impression_id AS row_id, s.user_id, s.ad_id, ads.advertiser_id, s.day, s.surface,
+       coalesce(c.by_click OR c.by_view, false)::INTEGER AS label,
+       (k.impression_id IS NOT NULL)::INTEGER AS clicked,
+       coalesce(c.by_click AND k.impression_id IS NOT NULL, false)::INTEGER AS click_converted,
+       coalesce(c.by_view AND NOT c.by_click, false)::INTEGER AS view_converted
+FROM shown s JOIN ads USING (ad_id)
+LEFT JOIN clicked k USING (impression_id) LEFT JOIN converted c USING (impression_id)
 ORDER BY day, row_id
 """
-"""Impressions with their labels; needs a view `allowed` of user_ids and $first, $last, $outcome."""
+"""Impressions with their labels; needs a view `allowed` of user_ids and $first, $last, $outcome and the windows."""
 
 
 def ranker_rows(
@@ -54,6 +70,7 @@ def ranker_rows(
     *,
     negatives: int,
     rng: np.random.Generator,
+    attribution: AttributionSettings | None = None,
     users: np.ndarray | None = None,
     max_rows: int | None = None,
     splits: Sequence[str] = ("train", "calibration", "test"),
@@ -65,12 +82,13 @@ def ranker_rows(
 
     Args:
         negatives: draws per positive, where there are no impressions.
+        attribution: the windows, if not the usual ones.
         users: if given, only these users (priors exist only for users that were scored).
         max_rows: about the most rows of a split; whole users are left out at random beyond it.
         splits: which to make; whoever trains leaves "test" out, and then nothing after as_of is read.
 
     Returns:
-        COLUMNS. day, label_closes and prior_day are dates; label is 0 or 1; surface is null without impressions.
+        COLUMNS. day, label_closes and prior_day are dates; labels are 0 or 1; surface is null without impressions.
 
     Raises:
         BadInput: the train or calibration window holds no row.
@@ -80,7 +98,7 @@ def ranker_rows(
     # Consent by as_of counts in the test split too: only those users have been scored.
     allowed = past.execute("SELECT user_id FROM users WHERE consent ORDER BY user_id").df()
     allowed = allowed if users is None else allowed[allowed["user_id"].isin(users)]
-    outcome_days = timeline.settings.outcome_days
+    outcome_days, windows_of = timeline.settings.outcome_days, attribution or AttributionSettings()
     parts = []
     windows = {"train": timeline.ranker, "calibration": timeline.calibration, "test": timeline.test}
     for split, window in ((split, windows[split]) for split in splits):
@@ -88,6 +106,7 @@ def ranker_rows(
         con.register("allowed", allowed)
         if shown:
             limits = {"first": window.first, "last": window.last, "outcome": outcome_days}
+            limits |= {name.removesuffix("_days"): days for name, days in windows_of.model_dump().items()}
             rows = whole_users(con.execute(SHOWN, limits).df(), max_rows, rng)
         else:
             rows = sampled_rows(

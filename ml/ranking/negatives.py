@@ -12,6 +12,7 @@ import pandas as pd
 
 from ml.lake import Lake
 from ml.ranking.registers import create_versions
+from ml.ranking.targets import LABELS
 from ml.timeline import Window
 
 POPULARITY_POWER = 0.75
@@ -51,7 +52,7 @@ def sampled_rows(
     max_rows: int | None,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """row_id, user_id, ad_id, advertiser_id, day (datetime64), surface (null), label; by day, then row_id.
+    """row_id, user_id, ad_id, advertiser_id, day (datetime64), surface (null), label, LABELS (0); by day, then row_id.
 
     Args:
         con: connection with a view `allowed` of the user_ids to use; conversions it shows are all that is read.
@@ -67,7 +68,9 @@ def sampled_rows(
     rows = pd.concat([bought.assign(label=1), drawn.assign(label=0)], ignore_index=True)
     rows = rows.drop_duplicates(["user_id", "day", "ad_id"])  # keeps the positive: they stand first
     names = rows["user_id"] + "/" + rows["day"].dt.strftime("%Y-%m-%d") + "/" + rows["ad_id"]
-    rows = rows.assign(row_id=names, surface=pd.Series(None, index=rows.index, dtype=object))
+    rows = rows.assign(
+        row_id=names, surface=pd.Series(None, index=rows.index, dtype=object), **dict.fromkeys(LABELS, 0)
+    )
     return rows.sort_values(["day", "row_id"], ignore_index=True)
 
 

@@ -68,6 +68,27 @@ def prior_features(rows: pd.DataFrame, priors: pd.DataFrame, verticals: pd.Serie
     return _filled(found).set_index(rows.index)
 
 
+def hidden_priors(rows: pd.DataFrame, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows whose priors are hidden in training: those of a `share` of the (user, prior_day) pairs. bool, shape (n,)."""
+    pair = pd.MultiIndex.from_frame(rows[["user_id", "prior_day"]].astype({"prior_day": str}))
+    codes, pairs = pair.factorize(sort=True)
+    hidden: np.ndarray = (rng.random(len(pairs)) < share)[codes]
+    return hidden
+
+
+def hide_priors(matrix: np.ndarray, names: list[str], hidden: np.ndarray) -> None:
+    """Make rows of a feature matrix what they are without a prediction, in place.
+
+    Args:
+        matrix: shape (n, len(names)).
+        names: its columns.
+        hidden: which rows, bool, shape (n,).
+    """
+    for place, name in enumerate(names):
+        if name in UNSCORED:
+            matrix[hidden, place] = UNSCORED[name]
+
+
 def _filled(found: pd.DataFrame) -> pd.DataFrame:
     probability = found["probability"].fillna(0.0)
     clipped = probability.clip(FLOOR, 1 - FLOOR)

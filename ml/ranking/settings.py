@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml.ranking.score import ScoreSettings
+from ml.ranking.targets import AttributionSettings
+
 
 class RankerSettings(BaseModel):
     """Rows, trees and stopping. Every arm of a comparison uses the same settings."""
@@ -14,6 +17,15 @@ class RankerSettings(BaseModel):
     """Ads sampled as not converted per conversion, for logs without impressions."""
     max_rows: int = Field(250_000, ge=1_000)
     """Most rows of one split; above it, whole users are left out at random."""
+    negative_share: float = Field(0.5, gt=0, le=1)
+    """Share of the training impressions without the target that is kept, drawn at random; probabilities are corrected
+    for it. Sampled negatives (logs without impressions) are all kept."""
+    prior_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of the users' snapshots whose priors are hidden in training, so that a ranker knows what to do without."""
+    attribution: AttributionSettings = AttributionSettings()
+    """How long after an impression clicks and conversions count."""
+    score: ScoreSettings = ScoreSettings()
+    """How bids and probabilities become the score that ads are ranked by."""
     rounds: int = Field(400, ge=1)
     """Most boosting rounds."""
     early_stopping_rounds: int = Field(30, ge=1)

@@ -7,7 +7,7 @@ measure whose better direction is unknown would be a guess.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ml.errors import BadInput
@@ -90,6 +90,14 @@ MEASURES: dict[str, Measure] = {
     "loss": Measure("loss", "nats of surprise per training target", higher_is_better=False),
     "interest_loss": Measure("interest loss", "nats of surprise per category of a conversion", higher_is_better=False),
     "ece": Measure("ECE", "mean gap between predicted and observed rate, over bins", higher_is_better=False),
+}
+OF_RANKER = ("auc", "pr_auc", "log_loss", "normalized_entropy", "ece")
+CLICK = "click_"
+"""Before a measure of the ranker: that of pCTR, where the plain one is of P(conversion)."""
+MEASURES |= {
+    f"{CLICK}{name}": replace(MEASURES[name], label=f"click {MEASURES[name].label}", meaning=f"{meaning}, of pCTR")
+    for name in OF_RANKER
+    for meaning in (MEASURES[name].meaning.replace("converted", "clicked").replace("conversion rate", "click rate"),)
 }
 
 

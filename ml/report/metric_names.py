@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ml.report.measures import measure
+from ml.report.measures import CLICK, OF_RANKER, measure
 
 SPLITS = ("train", "validation", "calibration", "test")
 COMPARED = {
@@ -27,17 +27,21 @@ COMPARED = {
     "predictor_exclusive": ("exclusive_hits@20",),
     "predictor_calibration": ("top1_ece", "top1_slope", "target_log_loss"),
     "retrieval": ("ad_recall", "advertiser_recall", "new_advertiser_recall"),
-    "ranker": ("auc", "pr_auc", "log_loss", "normalized_entropy", "ece"),
+    "ranker": OF_RANKER,
+    "ranker_click": OF_RANKER,
 }
 """Measures of the sections of report.json that are worth a line of their own."""
-PART_OF = {"predictor_exclusive": "predictors", "predictor_calibration": "predictors"}
+PART_OF = {"predictor_exclusive": "predictors", "predictor_calibration": "predictors", "ranker_click": "ranker"}
 """Part of the sections that are not called like theirs."""
+PREFIX = {"ranker_click": CLICK}
+"""Before the measures of a section whose names another section has too."""
 DIFFERENCES = {
     "predictors": ("predictor_differences", ("recall@10", "recall@20", "new_recall@10")),
     "retrieval": ("retrieval_differences", ("advertiser_recall",)),
     "ranker": ("ranker_differences", ("auc", "log_loss")),
+    "ranker_click": ("ranker_click_differences", ("auc", "log_loss")),
 }
-"""By part: its key of paired differences, and the measures likewise."""
+"""By section: its key of paired differences, and the measures likewise."""
 COSTS = ("fit_cpu_seconds", "cpu_seconds_per_1000_users")
 ENDS = ("value", "low", "high")
 
@@ -109,17 +113,19 @@ def evaluation_metrics(results: Mapping[str, Any], *, part: str | None = None, a
         part, arm: only those of one part (predictors, retrieval, ranker), of one arm and of its differences.
     """
     figures = {
-        metric_name("test", who, what): by_measure[what]
+        metric_name("test", who, PREFIX.get(section, "") + what): by_measure[what]
         for section, chosen in COMPARED.items()
         for who, by_measure in results[section].items()
         for what in chosen
         if by_measure.get(what) and part in (None, PART_OF.get(section, section)) and arm in (None, who)
     }
     figures |= {
-        metric_name("test", f"{steady(row['arm'])}_minus_{steady(row['against'])}", row["metric"]): row
+        metric_name(
+            "test", f"{steady(row['arm'])}_minus_{steady(row['against'])}", PREFIX.get(section, "") + row["metric"]
+        ): row
         for section, (differences, chosen) in DIFFERENCES.items()
         for row in results[differences]
-        if row["metric"] in chosen and part in (None, section) and arm in (None, row["arm"])
+        if row["metric"] in chosen and part in (None, PART_OF.get(section, section)) and arm in (None, row["arm"])
     }
     known = {name: {end: figure[end] for end in ENDS} for name, figure in figures.items()}
     return {name: figure for name, figure in known.items() if None not in figure.values()}

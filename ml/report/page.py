@@ -82,6 +82,8 @@ def _context(results: Results) -> dict[str, Any]:
         "retrieval_forest": charts.forest(results.retrieval_differences),
         "ranker_values": charts.values({name: dict(arm) for name, arm in results.ranker.items()}),
         "ranker_forest": charts.forest(results.ranker_differences),
+        "click_values": charts.values({name: dict(arm) for name, arm in results.ranker_click.items()}),
+        "click_forest": charts.forest(results.ranker_click_differences),
         "reliability": drawings.reliability(results.ranker_reliability),
         "importance_panels": importance_panels(results.ranker_importance, results.ranker_importance_groups),
         "importance_sentence": importance_sentence(results),

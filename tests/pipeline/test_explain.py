@@ -78,13 +78,13 @@ def test_scores_and_priors_are_those_of_the_evaluation(space, evaluated_rows, ex
     assert compared >= 3
 
 
-def test_positions_order_the_raw_scores(explained):
+def test_positions_order_the_bid_weighted_scores(explained):
     for found in explained:
         for arm in ("none", "llm"):
             ordered = sorted(found.candidates, key=lambda candidate: candidate.scores[arm].position)
             assert [c.scores[arm].position for c in ordered] == list(range(1, len(ordered) + 1))
-            probabilities = [c.scores[arm].probability for c in ordered]
-            assert probabilities == sorted(probabilities, reverse=True)
+            scores = [c.scores[arm].score for c in ordered]
+            assert scores == sorted(scores, reverse=True)
 
 
 def test_prompt_and_stream_are_the_stored_ones(space, explained):

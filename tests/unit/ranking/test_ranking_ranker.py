@@ -17,6 +17,7 @@ from ml.ranking.arms import arms
 from ml.ranking.calibration import EDGE, fit_calibrator
 from ml.ranking.features import FEATURES_BASE
 from ml.ranking.impressions import ranker_rows
+from ml.ranking.priors import UNSCORED, hidden_priors, hide_priors
 from ml.ranking.ranker import Ranker, train_ranker
 from ml.ranking.settings import RankerSettings
 from ml.sources.contract import TABLES
@@ -134,6 +135,10 @@ def test_reloaded_scores_are_equal_bit_for_bit(decided, rankers, tmp_path):
         loaded.predict(frame.drop(columns="prior_rank"))
     with pytest.raises(BadInput, match="no ranker"):
         Ranker.load(tmp_path / "nothing")
+    about = tmp_path / "ranker.json"
+    about.write_text(about.read_text().replace('"rounds"', '"rounds" ').replace('"slope": ', '"slope": 1'))
+    with pytest.raises(BadInput, match="not of one version"):
+        Ranker.load(tmp_path)
 
 
 def test_one_class_or_lengths_that_differ_are_errors(decided):
@@ -142,6 +147,49 @@ def test_one_class_or_lengths_that_differ_are_errors(decided):
         train_ranker(features["none"], rows.assign(label=0), FAST, seed=1)
     with pytest.raises(BadInput, match="feature rows"):
         train_ranker(features["none"].iloc[1:], rows, FAST, seed=1)
+
+
+def test_the_calibration_slice_is_its_own_days_and_moves_no_tree(decided, rankers):
+    """The labels of the calibration rows change the calibrator and nothing else."""
+    rows, features = decided
+    ranker, window = rankers["none"], TIMELINE.calibration
+    mine = rows["split"] == "calibration"
+    assert ranker.calibrated_on == {
+        "first": str(window.first), "last": str(window.last), "rows": int(mine.sum()),
+        "positives": int(rows.loc[mine, "label"].sum()),
+    }  # fmt: skip
+    days = {split: set(part["day"]) for split, part in rows.groupby("split")}
+    assert not days["train"] & days["calibration"] and not days["calibration"] & days["test"]
+    flipped = rows.assign(label=np.where(mine, 1 - rows["label"], rows["label"]))
+    other = train_ranker(features["none"], flipped, FAST, seed=1)
+    assert (other.score(features["none"]) == ranker.score(features["none"])).all()
+    assert other.calibrator != ranker.calibrator
+
+
+def test_a_ranker_that_saw_rows_without_priors_does_without_them(decided, rankers):
+    """Priors decide the label here. One trained with priors only is lost without them; one that missed some is not."""
+    rows, features = decided
+    test = (rows["split"] == "test").to_numpy()
+    labels, seen = rows.loc[test, "label"], features["llm"][test]
+    hidden = seen.assign(**UNSCORED)
+    loss = {}
+    for share in (0.0, 0.3):
+        ranker = train_ranker(features["llm"], rows, FAST.model_copy(update={"prior_dropout": share}), seed=1)
+        loss[share] = log_loss(labels, ranker.predict(hidden))
+        assert log_loss(labels, ranker.predict(seen)) < 0.87 * loss[share]
+    without = log_loss(labels, rankers["none"].predict(features["none"][test]))
+    assert loss[0.0] > 1.4 * without, "the construction must punish"
+    assert loss[0.3] - without < 0.2 * (loss[0.0] - without)
+
+
+def test_hidden_priors_are_those_of_whole_users_and_snapshots(decided):
+    rows = decided[0]
+    hidden = hidden_priors(rows, 0.25, np.random.default_rng(0))
+    share = pd.Series(hidden).groupby([rows["user_id"], rows["prior_day"].astype(str)]).mean()
+    assert set(share) == {0.0, 1.0} and share.mean() == pytest.approx(0.25, abs=0.05)
+    matrix = np.ones((2, 3), np.float32)
+    hide_priors(matrix, ["ad_age_days", "prior_rank", "prior_scored"], np.array([True, False]))
+    assert matrix.tolist() == [[1, UNSCORED["prior_rank"], UNSCORED["prior_scored"]], [1, 1, 1]]
 
 
 @pytest.mark.parametrize(("n", "kind"), [(150, "identity"), (4_000, "platt"), (40_000, "isotonic")])

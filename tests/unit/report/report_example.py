@@ -270,8 +270,24 @@ def _ranker(rng: np.random.Generator) -> dict[str, Any]:
             ]
             for arm in gain
         },
+        **_pctr(gain),
         "ranker_rows": {"train": 41_204, "calibration": 15_903, "test": 27_411, "positives_test": 713},
         **_importance(rng, gain),
+    }
+
+
+def _pctr(arms: dict[str, float]) -> dict[str, Any]:
+    values = {
+        "auc": interval(0.6612, 0.0101),
+        "pr_auc": interval(0.0412, 0.0052),
+        "log_loss": interval(0.1214, 0.0031),
+        "normalized_entropy": interval(0.9711, 0.0071),
+        "ece": interval(0.0017, 0.0006),
+    }
+    return {
+        "ranker_click": {arm: dict(values) for arm in arms},
+        "ranker_click_differences": [difference("auc", arm, "none", 0.0012, 0.0031) for arm in ("llm", "placebo")],
+        "ranker_click_reliability": {},
     }
 
 

@@ -10,6 +10,7 @@ from report_example import example
 from ml.errors import BadInput
 from ml.report.metric_names import (
     COMPARED,
+    PREFIX,
     cost_metrics,
     curve_metrics,
     evaluation_metrics,
@@ -36,7 +37,7 @@ def test_an_evaluation_gives_every_source_and_arm_the_same_measures() -> None:
     for part, measures in COMPARED.items():
         for who, figures in results[part].items():
             for measure in (m for m in measures if m in figures):
-                name = metric_name("test", who, measure)
+                name = metric_name("test", who, PREFIX.get(part, "") + measure)
                 assert found[name] == {end: figures[measure][end] for end in ("value", "low", "high")}
     assert found["test/llm_minus_none/auc"]["value"] == results["ranker_differences"][0]["value"]
 
