@@ -64,6 +64,7 @@ def plan_of(settings: Settings, today: date) -> CheckPlan:
             min_conversions=predictions.min_conversions,
             max_users=predictions.max_users,
             negatives=settings.ranker.negatives,
+            attribution=settings.ranker.attribution,
         ),
         VolumeLimits(
             limits.max_quarantined_share,

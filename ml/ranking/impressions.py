@@ -61,7 +61,7 @@ FROM shown s JOIN ads USING (ad_id)
 LEFT JOIN clicked k USING (impression_id) LEFT JOIN converted c USING (impression_id)
 ORDER BY day, row_id
 """
-"""Impressions with their labels; needs a view `allowed` of user_ids and $first, $last, $outcome and the windows."""
+"""Impressions with their labels; needs a view `allowed` of user_ids and $first, $last, $outcome and the attribution `windows`."""
 
 
 def ranker_rows(
@@ -105,8 +105,7 @@ def ranker_rows(
         con = lake.connect(as_of=timeline.test_closes) if split == "test" else past
         con.register("allowed", allowed)
         if shown:
-            limits = {"first": window.first, "last": window.last, "outcome": outcome_days}
-            limits |= {name.removesuffix("_days"): days for name, days in windows_of.model_dump().items()}
+            limits = {"first": window.first, "last": window.last, "outcome": outcome_days} | windows_of.windows
             rows = whole_users(con.execute(SHOWN, limits).df(), max_rows, rng)
         else:
             rows = sampled_rows(

@@ -38,6 +38,11 @@ class AttributionSettings(BaseModel):
     view_through_days: int = Field(default=1, ge=1)
     """Any other conversion that names an impression counts within so many days of that impression."""
 
+    @property
+    def windows(self) -> dict[str, int]:
+        """As parameters of the query for the labels, in days."""
+        return {name.removesuffix("_days"): days for name, days in self.model_dump().items()}
+
 
 @dataclass(frozen=True)
 class Target:

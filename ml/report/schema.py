@@ -287,9 +287,9 @@ class Results(Part):
     ranker: dict[str, RankerArm]
     ranker_differences: list[Difference]
     ranker_reliability: dict[str, list[ReliabilityBin]]
-    ranker_click: dict[str, RankerArm] = {}
-    ranker_click_differences: list[Difference] = []
-    ranker_click_reliability: dict[str, list[ReliabilityBin]] = {}
+    ranker_click: dict[str, RankerArm]
+    ranker_click_differences: list[Difference]
+    ranker_click_reliability: dict[str, list[ReliabilityBin]]
     ranker_rows: RankerRows
     ranker_importance: dict[str, list[Feature]]
     ranker_importance_groups: dict[str, list[FeatureGroup]]

@@ -21,6 +21,7 @@ from ml.predictors.catalogue import build_catalogue
 from ml.ranking.impressions import SHOWN
 from ml.ranking.negatives import BOUGHT
 from ml.ranking.registers import create_versions
+from ml.ranking.targets import AttributionSettings
 from ml.timeline import Timeline, Window, end_of
 
 DEVIATION = 0.5
@@ -99,6 +100,7 @@ class SplitSettings:
     min_conversions: int
     max_users: int | None
     negatives: int
+    attribution: AttributionSettings = AttributionSettings()
 
 
 def count_splits(lake: Lake, timeline: Timeline, settings: SplitSettings, *, closed: bool) -> Splits:
@@ -110,7 +112,7 @@ def count_splits(lake: Lake, timeline: Timeline, settings: SplitSettings, *, clo
         settings: who counts.
         closed: are the outcomes of the test window all known?
     """
-    ranker, has_impressions = _ranker(lake, timeline, settings.negatives)
+    ranker, has_impressions = _ranker(lake, timeline, settings)
     training = _training(lake, timeline, settings)
     return Splits(timeline, training, ranker, _test(lake, timeline, settings, closed=closed), has_impressions)
 
@@ -136,7 +138,7 @@ def _streams(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
     con.execute(MEMBERS, {"since": since})
 
 
-def _ranker(lake: Lake, timeline: Timeline, negatives: int) -> tuple[list[RankerSplit], bool]:
+def _ranker(lake: Lake, timeline: Timeline, settings: SplitSettings) -> tuple[list[RankerSplit], bool]:
     found = []
     with lake.connect(as_of=timeline.as_of) as con:
         has_impressions = bool(con.execute("SELECT EXISTS (SELECT 1 FROM impressions)").fetchall()[0][0])
@@ -147,8 +149,11 @@ def _ranker(lake: Lake, timeline: Timeline, negatives: int) -> tuple[list[Ranker
             limits = {"first": window.first, "last": window.last, "outcome": timeline.settings.outcome_days}
             if has_impressions:
                 counted = f"SELECT count(*), count(DISTINCT user_id), coalesce(sum(label), 0)::BIGINT FROM ({SHOWN})"
+                limits |= settings.attribution.windows
             else:
-                counted = f"SELECT count(*) * {1 + negatives}, count(DISTINCT user_id), count(*) FROM ({BOUGHT})"
+                counted = (
+                    f"SELECT count(*) * {1 + settings.negatives}, count(DISTINCT user_id), count(*) FROM ({BOUGHT})"
+                )
             rows, users, positives = con.execute(counted, limits).fetchall()[0]
             found.append(RankerSplit(name, window, users, rows, positives))
     return found, has_impressions

@@ -18,6 +18,7 @@ FREE = {
     *("stages", "predictors", "predictor_calibration", "predictor_costs"),
     *("predictor_groups", "predictor_exclusive", "predictor_reliability", "retrieval", "concentration"),
     *("ranker", "ranker_reliability", "ranker_importance", "ranker_importance_groups"),
+    *("ranker_click", "ranker_click_reliability"),
 }
 """Their keys are names of assets or arms: any set of them is legal."""
 
