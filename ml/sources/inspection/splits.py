@@ -7,7 +7,7 @@ counts: nothing is rendered, nothing of a user leaves the database.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 import duckdb
@@ -100,7 +100,7 @@ class SplitSettings:
     min_conversions: int
     max_users: int | None
     negatives: int
-    attribution: AttributionSettings = AttributionSettings()
+    attribution: AttributionSettings = field(default_factory=AttributionSettings)
 
 
 def count_splits(lake: Lake, timeline: Timeline, settings: SplitSettings, *, closed: bool) -> Splits:
