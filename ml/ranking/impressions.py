@@ -61,7 +61,7 @@ FROM shown s JOIN ads USING (ad_id)
 LEFT JOIN clicked k USING (impression_id) LEFT JOIN converted c USING (impression_id)
 ORDER BY day, row_id
 """
-"""Impressions with their labels; needs a view `allowed` of user_ids; $first, $last, $outcome and the attribution windows."""
+"""Impressions and labels; needs a view `allowed` of user_ids, $first, $last, $outcome and the attribution windows."""
 
 
 def ranker_rows(
