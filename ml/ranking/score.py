@@ -71,15 +71,15 @@ WITH recent AS (
     WHERE bid IS NOT NULL AND event_time >= $first
 )
 SELECT ads.ad_id, coalesce(
-    (SELECT avg(bid) FROM recent r WHERE r.ad_id = ads.ad_id),
-    (SELECT avg(bid) FROM recent r WHERE r.advertiser_id = ads.advertiser_id),
-    (SELECT avg(bid) FROM recent), $no_bid
+    (SELECT median(bid) FROM recent r WHERE r.ad_id = ads.ad_id),
+    (SELECT median(bid) FROM recent r WHERE r.advertiser_id = ads.advertiser_id),
+    (SELECT median(bid) FROM recent), $no_bid
 ) AS bid FROM ads ORDER BY ad_id
 """
 
 
 def usual_bids(lake: Lake, as_of: date) -> pd.Series:
-    """Mean bid of every ad in the BID_DAYS up to `as_of`, by ad_id; else its advertiser's, else that of all ads.
+    """Median bid of every ad in the BID_DAYS up to `as_of`, by ad_id; else its advertiser's, else that of all ads.
 
     NO_BID for every ad of a log without bids.
     """
