@@ -22,6 +22,8 @@ from ml.world.settings import WorldSettings
 FOREVER = 10**6
 """Day number of an advertiser that does not leave."""
 _WANTED_PER_SUBVERTICAL = 3.5
+STYLES = 4
+"""Dimensions of what people like in a brand."""
 _PACED = 0.7
 """Share of advertisers that pace their budget."""
 
@@ -34,6 +36,7 @@ class Catalogue:
         subverticals: S rows of `subverticals.csv`, RangeIndex.
         names: (A,) advertiser names; ids: (A,) their ids.
         sub: (A,) subvertical of each advertiser; brand: (A,) its share of that subvertical, log.
+        style: (A, STYLES) latent: what kind of people like it (see `Population.liking`).
         price_level: (A,) what it charges over what is usual in its subvertical, median 1.
         bid: (A,) usual bid in dollars a click.
         budget: (A,) dollars it may spend a day; heavy-tailed, in proportion to the demand for it.
@@ -47,6 +50,7 @@ class Catalogue:
     ids: list[str]
     sub: np.ndarray
     brand: np.ndarray
+    style: np.ndarray
     price_level: np.ndarray
     bid: np.ndarray
     budget: np.ndarray
@@ -61,12 +65,6 @@ class Catalogue:
     ad_created: np.ndarray
     first_day: date
     grammar: Grammar = field(repr=False)
-
-    @cached_property
-    def by_sub(self) -> np.ndarray:
-        """(S, A) True where the advertiser is of the subvertical."""
-        found: np.ndarray = self.sub[None, :] == np.arange(len(self.subverticals))[:, None]
-        return found
 
     @cached_property
     def rate(self) -> np.ndarray:
@@ -98,6 +96,15 @@ class Catalogue:
     def active(self, day: int) -> np.ndarray:
         """(A,) True where the advertiser is active on a day; those of before the logs all are."""
         found: np.ndarray = (self.active_from <= max(day, 0)) & (day <= self.active_to)
+        return found
+
+    @cached_property
+    def members(self) -> np.ndarray:
+        """(S, most in one) advertisers of each subvertical, -1 where there are fewer."""
+        sizes = np.bincount(self.sub, minlength=len(self.subverticals))
+        found = np.full((len(sizes), int(sizes.max())), -1)
+        for s in range(len(sizes)):
+            found[s, : sizes[s]] = np.flatnonzero(self.sub == s)
         return found
 
     def advertiser_rows(self, day: int, first_day: date) -> pd.DataFrame:
@@ -168,6 +175,7 @@ def draw_catalogue(settings: WorldSettings, rng: np.random.Generator) -> Catalog
         ids=_numbered("adv", n, 3),
         sub=sub,
         brand=brand,
+        style=rng.standard_normal((n, STYLES), dtype=np.float32),
         price_level=level,
         bid=bid,
         budget=_budgets(settings, subverticals["rate"].to_numpy()[sub] * np.exp(brand) * bid, rng),

@@ -54,6 +54,7 @@ class Intents:
         }  # fmt: skip
         self._plan(started, day, rng)
         self._plan_idle(day, rng)
+        self._plan_looking(day, rng)
         self.open = stack(take(self.open, self.open["ends"] >= day * DAY), started)
 
     def activity(self, day: int) -> Rows:
@@ -111,11 +112,25 @@ class Intents:
         time, nobody = day * DAY + times_of_day(n, rng), np.full(n, -1)
         self.planned.add(time=time, user=user, kind=kind, sub=sub, advertiser=nobody, branded=np.zeros(n, dtype=bool))
 
+    def _plan_looking(self, day: int, rng: np.random.Generator) -> None:
+        """What users look at after a life event, before they want anything in particular."""
+        people = self.population
+        user, sub = people.events.looking(day, people.settings.looking_per_day, rng)
+        n = len(user)
+        kind = np.where(rng.random(n) < 0.6, SEARCH, VISIT)
+        advertiser = self._brands(user, sub, day, rng)
+        time = day * DAY + times_of_day(n, rng)
+        self.planned.add(time=time, user=user, kind=kind, sub=sub, advertiser=advertiser, branded=kind == VISIT)
+
     def _brands(self, users: np.ndarray, subs: np.ndarray, day: int, rng: np.random.Generator) -> np.ndarray:
-        """(n,) an active advertiser of each subvertical, by the user's liking."""
+        """(n,) an active advertiser of each subvertical, by the user's liking and habits."""
         catalogue = self.population.catalogue
-        possible = catalogue.by_sub[subs] & catalogue.active(day)
-        return choose(np.exp(self.population.brand_utility(users)) * possible, rng)
+        members = catalogue.members[subs]
+        some = np.maximum(members, 0)
+        possible = (members >= 0) & catalogue.active(day)[some]
+        at = choose(np.exp(self.population.brand_utility(users[:, None], some)) * possible, rng)
+        found: np.ndarray = members[np.arange(len(users)), at]
+        return found
 
 
 def _poisson_users(rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:

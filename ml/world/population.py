@@ -1,9 +1,11 @@
-"""The people of a world: profiles, consent, and the interests nobody logs.
+"""The people of a world: profiles, consent, habits, and the interests nobody logs.
 
 A user's interest in the subverticals is a softmax of base rate, age and gender tilts, a taste for
-verticals, a few strong likings, the season and a slow drift (an Ornstein-Uhlenbeck walk); a life event lifts its
-subverticals for some weeks. Liking for single brands is fixed, remembered conversions add to it.
-It does not know ads or searches.
+verticals, a few strong likings, the season and a slow drift (an Ornstein-Uhlenbeck walk); life events
+(`ml.world.events`) lift their subverticals for some weeks. Which brand of a subvertical a user prefers
+follows from its strength, from liking, which is fixed, from its price for users who mind prices, and from
+remembered conversions, more so for loyal users. What is kept grows with users and with what they did, not
+with users x advertisers. It does not know ads or searches.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from ml.world.catalogue import Catalogue
+from ml.world.catalogue import STYLES, Catalogue
 from ml.world.clock import DAY, Chance, Stage
+from ml.world.draws import key, normal
+from ml.world.events import LifeEvents
+from ml.world.memory import PairMemory
 from ml.world.settings import WorldSettings
 
 AGES = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
@@ -30,22 +35,12 @@ STATES = {
     "Oklahoma": 4, "Connecticut": 4, "Utah": 3, "Iowa": 3, "Nevada": 3, "Kansas": 3, "New Mexico": 2, "Nebraska": 2,
 }  # fmt: skip
 """Where users live: states and their weight, in millions of people."""
-LIFE_EVENTS: dict[str, tuple[str, ...]] = {
-    "move": ("moving and storage", "apartments", "furniture", "mattresses", "home internet", "home decor"),
-    "home": ("homes for sale", "paint", "home improvement", "electricity plans", "kitchenware"),
-    "baby": ("baby gear", "kids clothes", "toys", "child care", "life insurance", "household supplies"),
-    "new sport": ("running shoes", "outdoor gear", "bicycles", "sporting goods", "activewear", "fitness classes"),
-    "new year": ("gym membership", "vitamins", "salads and bowls", "smoothies"),
-    "car": ("new cars", "used cars", "car insurance", "tires", "auto parts"),
-    "pet": ("pet supplies", "vet care"),
-    "trip": ("hotels", "flights", "car rental", "luggage", "vacation packages", "beach resorts"),
-    "wedding": ("jewelry", "womens clothing", "makeup", "fragrance", "spa and beauty", "menswear"),
-    "new job": ("casual clothes", "laptops", "phone plans", "bank accounts", "credit cards", "coffee"),
-    "school": ("tutoring", "office supplies", "eyeglasses", "books", "online degrees"),
-    "retirement": ("cruises", "investing", "hearing aids", "health insurance"),
-}
-_LIFT = 2.2
-"""What a life event adds to the logit of its subverticals."""
+_DRIFT, _REVERSION = 0.7, 1 / 45
+"""Spread of the drift (logit), and the share of it that a day takes back."""
+_LIKING = 0.5
+"""Standard deviation (logit) of each of the two halves of liking: shared between similar users, and one's own."""
+_LOYALTY_SPREAD, _PRICE_SPREAD = 0.5, 0.6
+"""Spread (standard deviation of the log) of the habits over users."""
 _MEMORY = 0.985
 """Share of a remembered conversion that is left a day later."""
 _WITHDRAWN, _MOVED = 0.01, 0.02
@@ -53,36 +48,42 @@ _WITHDRAWN, _MOVED = 0.01, 0.02
 
 
 class Population:
-    """State of all users (U) on the current day; `live` moves it on by a day."""
+    """State of all users (U) of a shard on the current day; `live` moves it on by a day.
 
-    def __init__(self, settings: WorldSettings, catalogue: Catalogue, chance: Chance) -> None:
+    Args:
+        settings: the world; `users` is the number of people here.
+        first: number of the first of them in the whole world.
+    """
+
+    def __init__(self, settings: WorldSettings, catalogue: Catalogue, chance: Chance, first: int = 0) -> None:
         rng = chance.of(Stage.POPULATION)
         n, s = settings.users, len(catalogue.subverticals)
-        self.settings, self.catalogue, self._chance = settings, catalogue, chance
-        self.ids = [f"u{i:05d}" for i in range(n)]
+        self.settings, self.catalogue, self._chance, self.first = settings, catalogue, chance, first
+        self.ids = [f"u{i:05d}" for i in range(first, first + n)]
         self.profile = self._profiles(rng)
         self.level = rng.gamma(6.0, 1 / 6.0, n)
         """(U,) how much each user does, 1 on average."""
+        self.loyalty = settings.loyalty * _spread(_LOYALTY_SPREAD, n, rng)
+        """(U,) logit that each remembered conversion adds to its advertiser, up to two of them."""
+        self.price_sensitivity = settings.price_sensitivity * _spread(_PRICE_SPREAD, n, rng)
+        """(U,) logit that an advertiser loses per e-fold of its price level."""
+        self._style = rng.standard_normal((n, STYLES), dtype=np.float32)
         self._taste = self._tastes(rng)
-        self._drift = rng.normal(0, 0.7, (n, s))
+        self._drift = _DRIFT * rng.standard_normal((n, s), dtype=np.float32)
         self._changes = self._later_changes(chance.of(Stage.CHANGES))
-        self._event = np.zeros((0, 3), dtype=np.int64)
-        self.brand_liking = rng.normal(0, 0.7, (n, len(catalogue.names)))
-        """(U, A) fixed liking of brands, logit."""
-        self.bought = np.zeros((n, len(catalogue.names)))
-        """(U, A) conversions as the user remembers them."""
+        self.events = LifeEvents(catalogue.subverticals, settings.life_events_per_user)
+        self.bought = PairMemory(len(catalogue.names), _MEMORY)
+        """Conversions as the users remember them."""
         self.interest = self._interests(-settings.warm_up_days)
-        """(U, S) P(subvertical | the user wants something today)."""
+        """(U, S) float32 P(subvertical | the user wants something today)."""
 
     def live(self, day: int) -> None:
         """Interests drift, life events begin and end, memories fade."""
         rng = self._chance.of(Stage.INTERESTS, day)
-        theta = 1 / 45
-        self._drift += -theta * self._drift + 0.7 * np.sqrt(2 * theta) * rng.normal(size=self._drift.shape)
-        begins = np.flatnonzero(rng.random(len(self.ids)) < self.settings.life_events_per_user / 60)
-        kinds, lasts = rng.integers(0, len(LIFE_EVENTS), len(begins)), rng.integers(14, 43, len(begins))
-        self._event = np.vstack([self._event[self._event[:, 2] > day], np.stack([begins, kinds, day + lasts], axis=1)])
-        self.bought *= _MEMORY
+        walk = rng.standard_normal(self._drift.shape, dtype=np.float32)
+        self._drift += -_REVERSION * self._drift + np.float32(_DRIFT * np.sqrt(2 * _REVERSION)) * walk
+        self.events.live(day, self._age, rng)
+        self.bought.fade()
         self.interest = self._interests(day)
 
     def upset(self, moved_to: np.ndarray) -> None:
@@ -92,12 +93,24 @@ class Population:
 
     def remember(self, users: np.ndarray, advertisers: np.ndarray) -> None:
         """Conversions of the day, which make the next with the same advertiser likelier."""
-        np.add.at(self.bought, (users, advertisers), 1.0)
+        self.bought.add(users, advertisers, 1.0)
 
-    def brand_utility(self, users: np.ndarray) -> np.ndarray:
-        """(n, A) logit of each brand within its subvertical, for some users."""
-        remembered = np.minimum(self.bought[users], 2.0)
-        found: np.ndarray = self.catalogue.brand + self.brand_liking[users] + self.settings.loyalty * remembered
+    def liking(self, users: np.ndarray, advertisers: np.ndarray) -> np.ndarray:
+        """Fixed liking of brands (logit), for pairs of any shape by broadcasting.
+
+        Half of its variance is a product of rank STYLES, so that people who like one brand like certain others;
+        the other half is the pair's own, drawn by a hash of it. Neither is stored by pair.
+        """
+        shared = (self._style[users] * self.catalogue.style[advertisers]).sum(axis=-1) / np.float32(np.sqrt(STYLES))
+        own = normal(key(self._chance.seed, Stage.POPULATION, self.first + users, advertisers))
+        found: np.ndarray = _LIKING * (shared + own)
+        return found
+
+    def brand_utility(self, users: np.ndarray, advertisers: np.ndarray) -> np.ndarray:
+        """Logit of brands within their subvertical, for pairs of any shape by broadcasting."""
+        found: np.ndarray = self.catalogue.brand[advertisers] + self.liking(users, advertisers)
+        found = found - self.price_sensitivity[users] * np.log(self.catalogue.price_level)[advertisers]
+        found = found + self.loyalty[users] * np.minimum(self.bought.of(users, advertisers), 2.0)
         return found
 
     def rows(self, day: int, first_day: date) -> pd.DataFrame:
@@ -146,22 +159,14 @@ class Population:
         gumbel = logits + rng.gumbel(size=logits.shape)
         favourites = np.argsort(-gumbel, axis=1)[:, :4]
         np.put_along_axis(logits, favourites, np.take_along_axis(logits, favourites, axis=1) + 1.6, axis=1)
-        return np.asarray(logits)
+        return np.asarray(logits, dtype=np.float32)
 
     def _interests(self, day: int) -> np.ndarray:
-        logits = self._taste + self._drift + np.log(self.catalogue.season(day))
-        if len(self._event):
-            lift = self._lifts()[self._event[:, 1]]
-            np.maximum.at(boost := np.zeros_like(logits), self._event[:, 0], lift)
-            logits = logits + boost
+        logits = self._taste + self._drift + np.log(self.catalogue.season(day)).astype(np.float32)
+        self.events.lift(day, logits)
         weight = np.exp(logits - logits.max(axis=1, keepdims=True))
         found: np.ndarray = weight / weight.sum(axis=1, keepdims=True)
         return found
-
-    def _lifts(self) -> np.ndarray:
-        """(kinds of life event, S) what each adds."""
-        present = self.catalogue.subverticals["subvertical"]
-        return np.stack([_LIFT * present.isin(list(names)).to_numpy() for names in LIFE_EVENTS.values()])
 
     def _later_changes(self, rng: np.random.Generator) -> pd.DataFrame:
         """Who withdraws consent (region None) or moves, and when; at most one change a user."""
@@ -174,3 +179,9 @@ class Population:
         region[:withdrawn] = None
         changes = {"user": users, "region": region, "day": rng.integers(1, max(days, 2), len(users))}
         return pd.DataFrame({**changes, "second": rng.integers(0, DAY, len(users))}).sort_values("user")
+
+
+def _spread(sigma: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) log-normal factors with mean 1."""
+    found: np.ndarray = np.exp(rng.normal(-0.5 * sigma**2, sigma, n))
+    return found

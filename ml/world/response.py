@@ -52,7 +52,7 @@ class Response:
     `clicked`), shown (time of the impression), impression, day, ad."""
 
     def __post_init__(self) -> None:
-        self.exposure = np.zeros(self.population.bought.shape)
+        self.exposure = np.zeros((self.population.settings.users, len(self.population.catalogue.names)))
         self.forget()
 
     def forget(self) -> None:
@@ -68,7 +68,7 @@ class Response:
         average = catalogue.rate / catalogue.rate.sum()
         likes = np.log(people.interest[user, catalogue.sub[adv]] / average[catalogue.sub[adv]])
         logit = _WANTS * (intent >= 0) + _LIKES * np.clip(likes, -2, 2)
-        logit += _LIKES_BRAND * people.brand_liking[user, adv] + catalogue.ad_quality[shown["ad"]]
+        logit += _LIKES_BRAND * people.liking(user, adv) + catalogue.ad_quality[shown["ad"]]
         chance = people.settings.click_rate * _POSITION_DECAY ** shown["position"] * np.exp(logit)
         row = np.flatnonzero(rng.random(len(user)) < np.minimum(chance, 0.6))
         time = np.minimum(shown["time"][row] + rng.integers(1, 60, len(row)), (day + 1) * DAY - 1)
@@ -124,10 +124,13 @@ class Response:
     def _decide(self, due: Rows, day: int, rng: np.random.Generator) -> Rows:
         """Intents that convert now, each with its advertiser."""
         people, user = self.population, due["user"]
-        utility = people.brand_utility(user) + np.minimum(self.exposure[user], 2.0)
-        utility[np.arange(len(user)), due["lean"]] += _LEAN
-        possible = people.catalogue.by_sub[due["sub"]] & people.catalogue.active(day)
-        return {"time": due["time"], "user": user, "advertiser": choose(np.exp(utility) * possible, rng)}
+        members = people.catalogue.members[due["sub"]]
+        some = np.maximum(members, 0)
+        utility = people.brand_utility(user[:, None], some) + np.minimum(self.exposure[user[:, None], some], 2.0)
+        utility += _LEAN * (members == due["lean"][:, None])
+        possible = (members >= 0) & people.catalogue.active(day)[some]
+        at = choose(np.exp(utility) * possible, rng)
+        return {"time": due["time"], "user": user, "advertiser": members[np.arange(len(user)), at]}
 
     def _promise_repeats(self, found: Rows, rng: np.random.Generator) -> None:
         """Goods that are used up are bought again, of the same advertiser, days to weeks later."""

@@ -44,7 +44,7 @@ class WorldSettings(BaseModel):
     consent_share: float = Field(0.92, ge=0, le=1)
     """Share of users who consent at the start; about 1 % of them withdraw later."""
     life_events_per_user: float = Field(0.7, ge=0)
-    """Life events (a move, a baby, a new sport) per user and 60 days."""
+    """Life events (a move, a baby, a new sport) per user and 60 days; see `ml.world.events`."""
     intents_per_week: float = Field(0.86, ge=0)
     """Times a week a user starts to want something."""
     conversion_share: float = Field(0.65, ge=0, le=1)
@@ -53,8 +53,12 @@ class WorldSettings(BaseModel):
     """Share of an intent's searches that name an advertiser."""
     idle_per_week: float = Field(0.12, ge=0)
     """Searches and visits a week that mean nothing."""
+    looking_per_day: float = Field(0.35, ge=0)
+    """Searches and visits a day of a user whose life event has just begun, before there is anything to convert with."""
     loyalty: float = Field(1.35, ge=0)
-    """Utility (logit) each remembered conversion adds to that advertiser, up to two of them."""
+    """Utility (logit) each remembered conversion adds to that advertiser, up to two of them; mean over users."""
+    price_sensitivity: float = Field(0.7, ge=0)
+    """Utility (logit) an advertiser loses per e-fold of its price over what is usual; mean over users."""
     repeat_share: float = Field(0.25, ge=0, le=1)
     """Chance that a conversion is repeated within weeks without a search, where goods are used up."""
 
