@@ -35,6 +35,8 @@ STATES = {
     "Oklahoma": 4, "Connecticut": 4, "Utah": 3, "Iowa": 3, "Nevada": 3, "Kansas": 3, "New Mexico": 2, "Nebraska": 2,
 }  # fmt: skip
 """Where users live: states and their weight, in millions of people."""
+_FAVOURITES, _FAVOURED = 4, 1.6
+"""Subverticals a user likes best, and what that adds to their logits (in a world of 40 subverticals)."""
 _DRIFT, _REVERSION = 0.7, 1 / 45
 """Spread of the drift (logit), and the share of it that a day takes back."""
 _LIKING = 0.5
@@ -157,8 +159,9 @@ class Population:
         logits = logits + 0.7 * gender[:, None] * subs["female"].to_numpy()
         logits = logits + rng.normal(0, 0.6, (n, vertical.max() + 1))[:, vertical]
         gumbel = logits + rng.gumbel(size=logits.shape)
-        favourites = np.argsort(-gumbel, axis=1)[:, :4]
-        np.put_along_axis(logits, favourites, np.take_along_axis(logits, favourites, axis=1) + 1.6, axis=1)
+        favourites = np.argsort(-gumbel, axis=1)[:, :_FAVOURITES]
+        lift = _FAVOURED + max(np.log(len(subs) / 40), 0.0)  # against more others, for the same share of what is wanted
+        np.put_along_axis(logits, favourites, np.take_along_axis(logits, favourites, axis=1) + lift, axis=1)
         return np.asarray(logits, dtype=np.float32)
 
     def _interests(self, day: int) -> np.ndarray:

@@ -1,17 +1,28 @@
 """Settings of the simulated world: its size, and the few rates that shape it.
 
-The defaults are the `small` world; a tiny one differs in nothing but `users`, `advertisers` and `ads`.
+    WorldSettings()                              # small
+    WorldSettings(size="large", users=20_000)    # large, but for the number of users
+
+The defaults are the `small` world; the other sizes differ in nothing but `users`, `advertisers` and `ads` (`SIZES`).
 """
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.timeline import Window
 from ml.world.scenarios import ScenarioName
+
+SizeName = Literal["tiny", "small", "large"]
+SIZES: dict[SizeName, dict[str, int]] = {
+    "tiny": {"users": 300, "advertisers": 40, "ads": 300},
+    "small": {"users": 3_000, "advertisers": 500, "ads": 2_500},
+    "large": {"users": 100_000, "advertisers": 2_000, "ads": 20_000},
+}
+"""Seconds to simulate, half a minute, and some minutes on several cores."""
 
 
 class WorldSettings(BaseModel):
@@ -19,6 +30,8 @@ class WorldSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
+    size: SizeName = "small"
+    """Preset for users, advertisers and ads, where they are not given: tiny, small, or large (100,000 users)."""
     first_day: date = date(2026, 3, 1)
     """First day of logs (UTC)."""
     days: int = Field(60, ge=1, le=400)
@@ -30,9 +43,9 @@ class WorldSettings(BaseModel):
 
     users: int = Field(3000, ge=10)
     """People."""
-    advertisers: int = Field(150, ge=12, le=2596)
+    advertisers: int = Field(500, ge=12, le=2596)
     """Advertisers, drawn from `names.csv` evenly over verticals and subverticals."""
-    ads: int = Field(1500, ge=12)
+    ads: int = Field(2500, ge=12)
     """Ads; every advertiser has at least one."""
     entering: float = Field(0.04, ge=0, le=0.2)
     """Share of advertisers that enter after the first fortnight."""
@@ -76,6 +89,14 @@ class WorldSettings(BaseModel):
     upstream column in another format)."""
     scenario_day: int = Field(53, ge=0)
     """First day of the scenario, as a day number: 0 is `first_day`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, given: Any) -> Any:
+        """What the size says, under what is given; an unknown size is left to the field's own check."""
+        if isinstance(given, dict) and isinstance(size := given.get("size", "small"), str):
+            return {**next((values for name, values in SIZES.items() if name == size), {}), **given}
+        return given
 
     @model_validator(mode="after")
     def _enough_ads(self) -> Self:
