@@ -12,7 +12,9 @@ def ranker(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource, mlflow: MLflowTracking
 ) -> dg.MaterializeResult:
     """One model per arm on the same rows: none, llm (the registered one), placebo."""
+    from ml.llm.interests import read_interests
     from ml.predictors.predictions import read_predictions
+    from ml.ranking.interests import with_interests
     from ml.ranking.training import train_arms
     from ml.report.metric_names import ranker_metrics
     from orchestration import datasets
@@ -21,7 +23,9 @@ def ranker(
     if before := stage.published_before():
         return before
     settings, lake, work = stage.settings, stage.workspace.lake, stage.work()
-    priors, timeline = read_predictions(stage.input("past_predictions")), stage.timeline_of("past_predictions")
+    past, timeline = stage.input("past_predictions"), stage.timeline_of("past_predictions")
+    tables = {str(source): table for source, table in read_predictions(past).groupby("source")}
+    priors = with_interests(tables, read_interests(past))
     with mlflow.run(stage) as run:
         run.dataset(datasets.table(stage, "past_predictions"), "training")
         run.dataset(datasets.raw_logs(stage, timeline.as_of), "training")

@@ -15,7 +15,10 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     from ml.candidates.ad_retrieval import AdRetrieval
     from ml.contexts.store import read_contexts
     from ml.evaluation.study import labelled, study_predictors, study_ranker, study_retrieval
+    from ml.llm.interests import read_interests
     from ml.predictors.predictions import read_predictions
+    from ml.ranking.converts import ConvertsModel
+    from ml.ranking.interests import with_interests
     from ml.ranking.model import MODEL, RankingModel
 
     settings, lake, timeline = stage.settings, stage.workspace.lake, stage.timeline
@@ -34,8 +37,10 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     found = study_retrieval(retrieval, predictions, labels, is_new, settings.candidates, shown, rng[1])
     stage.progress(2, 3, "parts")
     models = {path.parent.name: RankingModel.load(path.parent) for path in sorted(ranker_directory.glob(f"*/{MODEL}"))}
-    priors = {name: predictions[name] for name in models if name in predictions}
-    ranked = study_ranker(lake, timeline, models, priors, settings.ranker, shown, rng[2], stage.progress)
+    interests = read_interests(llm_directory)
+    priors = with_interests({name: predictions[name] for name in models if name in predictions}, interests)
+    converts = ConvertsModel.load(ranker_directory)
+    ranked = study_ranker(lake, timeline, models, priors, converts, settings.ranker, shown, rng[2], stage.progress)
     ranked["ranker_rows"] |= stage.workspace.manifest(ranker_directory)["ranker_rows"]
     predictors["counts"] |= left_out
     return {**predictors, "predictor_costs": _costs(stage), **found, **ranked}

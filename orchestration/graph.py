@@ -61,7 +61,14 @@ NODES: dict[str, Node] = {
             ("baselines", "tuning", "timeline", "seed"),
         ),
         Node("advertiser_llm", "model", "predictor", ("training_examples",), ("llm", "seed"), code_version="2"),
-        Node("past_predictions", "model", "predictor", ("advertiser_llm", *RAW_TABLES), ("predictions", "seed")),
+        Node(
+            "past_predictions",
+            "model",
+            "predictor",
+            ("advertiser_llm", *RAW_TABLES),
+            ("predictions", "seed"),
+            code_version="2",  # with interests
+        ),
         Node(
             "advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")
         ),

@@ -28,8 +28,10 @@ from ml.lake import Lake
 from ml.predictors.placebo import SOURCE as PLACEBO
 from ml.progress import Progress, silent
 from ml.ranking.arms import NONE, arms
+from ml.ranking.converts import ConvertsModel
 from ml.ranking.impressions import ranker_rows
 from ml.ranking.model import RankingModel
+from ml.ranking.priors import Priors
 from ml.ranking.reliability import reliability
 from ml.ranking.settings import RankerSettings
 from ml.ranking.targets import CLICK, CONVERSION, TARGETS, are_impressions
@@ -147,7 +149,8 @@ def study_ranker(
     lake: Lake,
     timeline: Timeline,
     models: dict[str, RankingModel],
-    priors: dict[str, pd.DataFrame],
+    priors: dict[str, Priors],
+    converts: ConvertsModel | None,
     ranker_settings: RankerSettings,
     settings: EvaluationSettings,
     rng: np.random.Generator,
@@ -164,11 +167,11 @@ def study_ranker(
         negatives=ranker_settings.negatives,
         rng=rng,
         attribution=ranker_settings.attribution,
-        users=next(iter(priors.values()))["user_id"].unique(),
+        users=next(iter(priors.values())).predictions["user_id"].unique(),
         max_rows=ranker_settings.max_rows,
         splits=("test",),
     )
-    frames = arms(lake, rows, priors)
+    frames = arms(lake, rows, priors, converts)
     probabilities = {arm: model.predict(frames[arm]) for arm, model in models.items()}
     found = {**_of_target(CONVERSION, "ranker", probabilities, rows, settings, rng)}
     found |= _of_target(CLICK, "ranker_click", probabilities, rows, settings, rng)

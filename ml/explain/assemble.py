@@ -20,6 +20,8 @@ from ml.explain.outcome import outcome_of
 from ml.explain.published import Published
 from ml.explain.scores import Scored, load_models, score
 from ml.lake import Lake
+from ml.ranking.converts import ConvertsModel
+from ml.ranking.priors import Priors
 from ml.timeline import Timeline
 
 
@@ -55,7 +57,9 @@ def explain(
     names = _Names(lake, timeline.as_of)
     scored = None
     if published.ranker and len(proposed) and "llm" in predictions:
-        scored = score(lake, timeline, proposed, predictions["llm"], load_models(published.ranker))
+        interests = published.interests_of(user_id).assign(user_id=user_id, day=timeline.as_of)
+        models, converts = load_models(published.ranker), ConvertsModel.load(published.ranker)
+        scored = score(lake, timeline, proposed, Priors(predictions["llm"], interests), models, converts)
     return Explanation(
         user_id=user_id,
         as_of=timeline.as_of,

@@ -16,14 +16,18 @@ import pandas as pd
 
 from ml.lake import Lake
 from ml.ranking.arms import NONE, arms
+from ml.ranking.blocks import PRIOR_ADVERTISER, PRIOR_USER, PRIOR_VERTICAL, names_of
+from ml.ranking.converts import ConvertsModel
 from ml.ranking.model import RankingModel
-from ml.ranking.priors import FEATURES_PRIOR
+from ml.ranking.priors import Priors
 from ml.ranking.score import usual_bids
 from ml.ranking.targets import CONVERSION
 from ml.timeline import Timeline
 
 ARMS = (NONE, "llm")
 """The rankers shown: without priors, and with the LLM's."""
+PRIORS_SHOWN = names_of((PRIOR_USER, PRIOR_ADVERTISER, PRIOR_VERTICAL))
+"""Priors that all ads of an advertiser share."""
 
 _SURFACE = """
 SELECT surface FROM impressions WHERE surface IS NOT NULL
@@ -47,11 +51,16 @@ class Scored:
     formula: str
     """Of the score, in words."""
     priors: pd.DataFrame
-    """FEATURES_PRIOR of each candidate; no column if there is no LLM ranker or prediction."""
+    """PRIORS_SHOWN of each candidate; no column if there is no LLM ranker or prediction."""
 
 
 def score(
-    lake: Lake, timeline: Timeline, candidates: pd.DataFrame, llm: pd.DataFrame, models: dict[str, RankingModel]
+    lake: Lake,
+    timeline: Timeline,
+    candidates: pd.DataFrame,
+    llm: Priors,
+    models: dict[str, RankingModel],
+    converts: ConvertsModel | None,
 ) -> Scored:
     """Scores for impressions on the first day after the snapshot.
 
@@ -59,15 +68,16 @@ def score(
         lake: validated logs; what became known after `timeline.as_of` is not seen by any feature.
         timeline: of the snapshot day.
         candidates: of one user: user_id, ad_id, advertiser_id.
-        llm: the LLM's predictions for him on the snapshot day.
+        llm: the LLM's predictions and interests for him on the snapshot day.
         models: by arm; at least one.
+        converts: what the models were trained with.
     """
     day, user = timeline.as_of + timedelta(days=1), str(candidates["user_id"].iloc[0])
     surface = usual_surface(lake, timeline.as_of, user)
     rows = candidates[["user_id", "ad_id", "advertiser_id"]].assign(
         day=day, prior_day=timeline.snapshot_before(day), surface=surface
     )
-    frames = arms(lake, rows, {"llm": llm})
+    frames = arms(lake, rows, {"llm": llm}, converts)
     shown = {arm: models[arm] for arm in ARMS if arm in models}
     bid = usual_bids(lake, timeline.as_of).reindex(rows["ad_id"]).to_numpy()
     forecast = {arm: model.predict(frames[arm]) for arm, model in shown.items()}
@@ -80,7 +90,7 @@ def score(
         score=worth,
         position={arm: _positions(worth[arm], raw[arm]) for arm in shown},
         formula=next(iter(shown.values())).formula,
-        priors=frames["llm"][FEATURES_PRIOR],
+        priors=frames["llm"][PRIORS_SHOWN],
     )
 
 

@@ -153,6 +153,12 @@ def top_interests(
     )
 
 
+def write_interests(interests: pd.DataFrame, directory: Path) -> None:
+    """Publish a table as one shard; `ml.llm.incremental` writes many."""
+    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
+    interests.to_parquet(directory / FOLDER / "part-0.parquet", index=False)
+
+
 def read_interests(directory: Path) -> pd.DataFrame:
     """The published interests (Parquet shards under `interests/`), by user and rank; empty if there are none."""
     shards = [pd.read_parquet(path) for path in sorted((directory / FOLDER).glob("*.parquet"))]

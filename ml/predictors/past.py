@@ -18,6 +18,7 @@ from ml.contexts.render import event_lines, profile_lines
 from ml.contexts.settings import ContextSettings
 from ml.contexts.stream import UserContexts
 from ml.lake import Lake
+from ml.llm.interests import write_interests
 from ml.llm.predictor import LLMPredictor
 from ml.predictors.catalogue import build_catalogue
 from ml.predictors.placebo import placebo
@@ -53,18 +54,20 @@ def predict_past(
         progress: told the tokens done.
 
     Returns:
-        A table of `ml.predictors.predictions` with sources "llm" and "placebo".
+        A table of `ml.predictors.predictions` with sources "llm" and "placebo"; the LLM's interests lie beside it.
     """
     contexts = [_of_users(build_contexts(lake, day, settings), users) for day in snapshots]
     hidden = _hidden_states(predictor, contexts, progress)
-    tables = []
+    tables, interests = [], []
     for snapshot, states in zip(contexts, hidden, strict=True):
         with lake.connect(as_of=snapshot.as_of) as con:
             catalogue = build_catalogue(con, snapshot.as_of, min_users=min_users)
         table = predictor.with_catalogue(catalogue).table(states, snapshot, k)
         tables += [table, placebo(table, snapshot, rng)]
+        interests.append(predictor.interests(states, snapshot))
     predictions = pd.concat(tables, ignore_index=True)
     write_predictions(predictions, work)
+    write_interests(pd.concat(interests, ignore_index=True), work)
     return predictions
 
 

@@ -1,9 +1,14 @@
-"""Trains one model per arm on the same rows: without priors, with the LLM's, with the placebo's."""
+"""Trains one model per arm on the same rows: without priors, with the LLM's, with the placebo's.
+
+Features are written to disk once and read back in batches, so many rows take little memory: `ml.ranking.matrices`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -11,9 +16,12 @@ import pandas as pd
 from ml.evaluation.ranking import Curves
 from ml.lake import Lake
 from ml.progress import Progress, silent
-from ml.ranking.arms import arms
+from ml.ranking.arms import store_arms
+from ml.ranking.converts import ConvertsModel, train_converts
 from ml.ranking.impressions import ranker_rows
+from ml.ranking.matrices import Features, Selection
 from ml.ranking.model import RankingModel, train_model
+from ml.ranking.priors import Priors
 from ml.ranking.settings import RankerSettings
 from ml.ranking.targets import CLICK, CONVERSION, TARGETS
 from ml.timeline import Timeline
@@ -31,69 +39,82 @@ class TrainedArms:
     quality: dict[str, dict[str, float]]
     """AUC and PR-AUC of P(conversion) by arm on the calibration rows, which no tree has seen, and likewise of pCTR
     ("click_auc", ...); nan where they lack a class."""
+    converts: ConvertsModel | None
+    """P(converts), a feature of every arm; None where no past snapshot has closed yet."""
 
     @property
     def sizes(self) -> dict[str, int]:
         """Rows and positives by split, and trees by arm."""
         sizes = {f"rows_{split}": rows for split, rows in self.rows.items()}
         sizes |= {f"positives_{split}": rows for split, rows in self.positives.items()}
+        sizes |= {"converts_rows": self.converts.rows if self.converts else 0}
         return sizes | {f"trees_{arm}": model.conversion.rounds for arm, model in self.models.items()}
 
 
 def train_arms(
     lake: Lake,
     timeline: Timeline,
-    priors: pd.DataFrame,
+    priors: Mapping[str, Priors],
     settings: RankerSettings,
     *,
     seed: int,
     directory: Path,
     progress: Progress = silent,
 ) -> TrainedArms:
-    """Train and calibrate every arm, and save each to `directory/<arm>`.
+    """Train and calibrate every arm; save each to `directory/<arm>`, P(converts) to `directory`.
 
     Args:
         lake: validated logs; nothing after `timeline.as_of` is read.
         timeline: of the day the priors were made for.
-        priors: past predictions of the sources that are arms; rows are those of their users.
+        priors: past predictions by source; each is an arm. Rows are those of their users.
         settings: the same for every arm.
         seed: draws negatives and columns.
         directory: where the models go.
         progress: told the arms done.
     """
+    users = np.unique(np.concatenate([mine.predictions["user_id"].unique() for mine in priors.values()]))
     rows = ranker_rows(
         lake,
         timeline,
         negatives=settings.negatives,
         rng=np.random.default_rng([seed, 4]),
         attribution=settings.attribution,
-        users=priors["user_id"].unique(),
+        users=users,
         max_rows=settings.max_rows,
         splits=("train", "calibration"),
     )
-    frames = arms(lake, rows, {str(name): table for name, table in priors.groupby("source")})
-    models = {}
-    for done, (arm, features) in enumerate(frames.items(), start=1):
-        models[arm] = train_model(features, rows, settings, seed=seed)
-        models[arm].save(directory / arm)
-        progress(done, len(frames), "arms")
+    converts = train_converts(lake, timeline, seed=seed)
+    if converts:
+        converts.save(directory)
+    models, quality = {}, {}
+    with TemporaryDirectory(dir=directory, prefix=".features-") as scratch:
+        stored = store_arms(lake, rows, priors, Path(scratch), converts)
+        for done, (arm, features) in enumerate(stored.items(), start=1):
+            models[arm] = train_model(features, rows, settings, seed=seed)
+            models[arm].save(directory / arm)
+            quality[arm] = _order(models[arm], features, rows)
+            progress(done, len(stored), "arms")
     labels = {str(split): part["label"] for split, part in rows.groupby("split")}
     return TrainedArms(
         models,
         rows={split: len(label) for split, label in labels.items()},
         positives={split: int(label.sum()) for split, label in labels.items()},
-        quality={arm: _order(model, frames[arm], rows) for arm, model in models.items()},
+        quality=quality,
+        converts=converts,
     )
 
 
-def _order(model: RankingModel, features: pd.DataFrame, rows: pd.DataFrame) -> dict[str, float]:
+def _order(model: RankingModel, features: Features, rows: pd.DataFrame) -> dict[str, float]:
     """How well P(conversion) and pCTR order the calibration rows."""
-    mine = (rows["split"] == "calibration").to_numpy()
-    nobody, found = np.zeros(int(mine.sum()), int), {}
+    mine, found = (rows["split"] == "calibration").to_numpy(), dict[str, float]()
     for target, prefix in ((CONVERSION, ""), (CLICK, "click_")):
-        if target in model.rankers:
-            labels = TARGETS[target].labels(rows)[mine]
-            curves = Curves.of(model.rankers[target].score(features[mine]), labels, nobody)
-            for name, areas in zip(("auc", "pr_auc"), curves.areas(np.ones((1, 1))), strict=True):
-                found[f"{prefix}{name}"] = float(areas[0])
+        if (ranker := model.rankers.get(target)) is None:
+            continue
+        parts = [
+            (ranker.score_matrix(part), y)
+            for part, y in Selection(features, mine, TARGETS[target].labels(rows)).batches()
+        ]
+        scores, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+        areas = Curves.of(scores, labels, np.zeros(len(labels), int)).areas(np.ones((1, 1)))
+        found |= {f"{prefix}{name}": float(area[0]) for name, area in zip(("auc", "pr_auc"), areas, strict=True)}
     return found

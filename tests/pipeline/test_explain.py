@@ -14,11 +14,14 @@ from ml.contexts.render import event_lines
 from ml.contexts.store import read_columns, read_contexts
 from ml.explain.explanation import Explanation
 from ml.explain.page import page_name
+from ml.explain.scores import PRIORS_SHOWN
+from ml.llm.interests import read_interests
 from ml.predictors.predictions import read_predictions
 from ml.predictors.registry import BASELINES
 from ml.ranking.arms import arms
+from ml.ranking.converts import ConvertsModel
 from ml.ranking.impressions import ranker_rows
-from ml.ranking.priors import FEATURES_PRIOR
+from ml.ranking.priors import Priors
 from ml.ranking.ranker import Ranker
 from ml.report.page import outside_resources
 from orchestration import plan
@@ -60,8 +63,9 @@ def explained(space: Workspace, evaluated_rows: pd.DataFrame) -> list[Explanatio
 
 def test_scores_and_priors_are_those_of_the_evaluation(space, evaluated_rows, explained):
     llm = read_predictions(space.table("advertiser_predictions", TODAY))
-    frames = arms(space.lake, evaluated_rows, {"llm": llm})
     directory = plan.target(space, "ranker", TODAY)
+    interests = read_interests(space.table("advertiser_predictions", TODAY))
+    frames = arms(space.lake, evaluated_rows, {"llm": Priors(llm, interests)}, ConvertsModel.load(directory))
     scores = {arm: Ranker.load(directory / arm).predict(frames[arm]) for arm in ("none", "llm")}
     compared = 0
     for found in explained:
@@ -73,7 +77,7 @@ def test_scores_and_priors_are_those_of_the_evaluation(space, evaluated_rows, ex
             row = evaluated_rows.iloc[place]
             for arm in scores:
                 assert by_ad[row["ad_id"]].scores[arm].probability == scores[arm][place]
-            assert priors[row["advertiser_id"]] == frames["llm"][FEATURES_PRIOR].iloc[place].astype(float).to_dict()
+            assert priors[row["advertiser_id"]] == frames["llm"][PRIORS_SHOWN].iloc[place].astype(float).to_dict()
             compared += 1
     assert compared >= 3
 

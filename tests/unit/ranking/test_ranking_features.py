@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.errors import BadInput
-from ml.ranking.features import FEATURES_BASE, NEVER, SMOOTHING, build_features, feature_code
+from ml.ranking.blocks import NEVER, SMOOTHING, UNKNOWN
+from ml.ranking.counts import HALF_LIFE
+from ml.ranking.features import FEATURES_BASE, build_features, feature_code
 from tests.lakes import Frames, known_at, known_by, random_frames, scramble_future, write_lake
 
 FIRST = date(2024, 1, 1)
@@ -120,8 +122,16 @@ class Oracle:
                 yield event | {"measure": "attributed"}
 
     def count(self, measure: str, days: float, **wanted: str | None) -> int:
+        """Days inf: since ever."""
         first = self.day - timedelta(days=days) if math.isfinite(days) else date.min
-        total = 0
+        return sum(first <= at < self.day for at in self.days_of(measure, **wanted))
+
+    def decayed(self, measure: str, **wanted: str | None) -> float:
+        ages = [(self.day - at).days - 1 for at in self.days_of(measure, **wanted) if at < self.day]
+        return sum(0.5 ** (age / HALF_LIFE) for age in ages)
+
+    def days_of(self, measure: str, **wanted: str | None) -> list[date]:
+        found_days = []
         for event in self.events:
             at = event["at"]
             for name, value in wanted.items():
@@ -131,8 +141,9 @@ class Oracle:
                 if value is None or found != value:
                     break
             else:
-                total += event["measure"] == measure and first <= at < self.day
-        return total
+                if event["measure"] == measure:
+                    found_days.append(at)
+        return found_days
 
     def features(self) -> dict[str, float]:
         row, out = self.row, {}
@@ -157,8 +168,10 @@ class Oracle:
         for name in FEATURES_BASE:
             *words, span = name.split("_")
             if words[-1] in ("searches", "visits", "impressions", "clicks", "conversions", "attributed"):
-                days = math.inf if span == "all" else int(span.removesuffix("d"))
-                out[name] = self.count(words[-1], days, **keys["_".join(words[:-1])])
+                key = keys["_".join(words[:-1])]
+                days = math.inf if span in ("all", "decayed") else int(span.removesuffix("d"))
+                counted = self.decayed(words[-1], **key) if span == "decayed" else self.count(words[-1], days, **key)
+                out[name] = counted
         for name in ("user", "user_advertiser"):
             days = [k for k in range(1, 70) if self.count("conversions", k, **keys[name])]
             out[f"{name}_days_since_conversion"] = days[0] if days else NEVER
@@ -172,7 +185,7 @@ class Oracle:
         for name in ("category", "vertical"):
             mine = out[f"user_{name}_searches_28d"] + out[f"user_{name}_visits_28d"]
             out[f"user_{name}_share_28d"] = mine / max(1, total)
-        return out
+        return out | {"user_p_converts": UNKNOWN}
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -11,8 +11,9 @@ import pytest
 from ml.errors import BadInput, TimelineViolation
 from ml.predictors.predictions import COLUMNS
 from ml.ranking.arms import arms
+from ml.ranking.blocks import FLOOR, UNSCORED
 from ml.ranking.features import FEATURES_BASE, build_features
-from ml.ranking.priors import FEATURES_PRIOR, FLOOR, UNSCORED, prior_features
+from ml.ranking.priors import FEATURES_PRIOR, Priors, prior_features
 from tests.lakes import random_lake
 
 SNAPSHOT, DAY = date(2024, 1, 7), date(2024, 1, 10)
@@ -40,6 +41,7 @@ def test_values_by_hand():
             "prior_log_odds": np.log(0.2 / 0.8),
             "prior_rank": 2,
             "prior_vertical_share": 0.7 / 0.8,
+            "prior_interest_match": -1,
             "prior_staleness_days": 3,
             "prior_scored": 1,
         }
@@ -49,6 +51,24 @@ def test_values_by_hand():
     assert unlisted["prior_vertical_share"] == pytest.approx(0.1 / 0.8)
     assert unscored == UNSCORED
     assert other["prior_vertical_share"] == 1
+
+
+def test_an_ad_of_a_forecast_interest_has_its_probability():
+    """Of the row's own user and snapshot; 0 for a category that is not among them, -1 where there are none."""
+    interests = pd.DataFrame(
+        [
+            ("u00", SNAPSHOT, "boots", 1, 0.6, "v"),
+            ("u00", SNAPSHOT, "trips", 2, 0.3, "v"),
+            ("u01", date(2024, 1, 1), "boots", 1, 0.9, "v"),
+        ],
+        columns=["user_id", "day", "interest", "rank", "probability", "model_version"],
+    )
+    categories = pd.Series({"ad-a0-0": "trips", "ad-a1-0": "boots", "ad-a3-0": "cruises"})
+    rows = asked(("u00", "a0"), ("u00", "a1"), ("u00", "a3"), ("u01", "a1"), ("u02", "a1"))
+    found = prior_features(rows, Priors(PRIORS, interests), VERTICALS, categories)
+    assert found["prior_interest_match"].tolist() == pytest.approx([0.3, 0.6, 0, -1, -1])
+    others = [name for name in FEATURES_PRIOR if name != "prior_interest_match"]
+    pd.testing.assert_frame_equal(found[others], prior_features(rows, PRIORS, VERTICALS)[others])
 
 
 def test_only_the_prior_of_the_rows_own_snapshot_counts():

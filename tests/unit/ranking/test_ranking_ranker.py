@@ -14,10 +14,11 @@ from ml.errors import BadInput
 from ml.lake import Lake
 from ml.predictors.predictions import COLUMNS as PREDICTION
 from ml.ranking.arms import arms
+from ml.ranking.blocks import UNSCORED
 from ml.ranking.calibration import EDGE, fit_calibrator
 from ml.ranking.features import FEATURES_BASE
 from ml.ranking.impressions import ranker_rows
-from ml.ranking.priors import UNSCORED, hidden_priors, hide_priors
+from ml.ranking.priors import hidden_priors, hide_priors
 from ml.ranking.ranker import Ranker, train_ranker
 from ml.ranking.settings import RankerSettings
 from ml.sources.contract import TABLES
