@@ -7,8 +7,8 @@ Rows are synthetic and seeded: as many features as a ranker with priors has, wri
 `ml.ranking.arms` does (base, priors). Time and peak memory of W2 are those of a process of its own for each peer, from
 the start of its work, imports and the reading of labels aside: ours streams from DuckDB, `memory` is handed a float32
 matrix that is already there (its loading is not timed), `pandas` reads the files by DuckDB into a frame and gives
-XGBoost that. W3 times the look-up and assembly of 200 candidates x all features together with the trees, against the trees alone
-on the same block, both in one thread.
+XGBoost that. W3 times the look-up and assembly of 200 candidates x all features together with the trees, against the trees
+alone on the same block, both in one thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.harness import Row, interleaved, peak_rss_mb, ratio, write_results
 from ml.ranking.blocks import BASE, CONTEXT, PRIOR_USER, PRIORS, Block, names_of
-from ml.ranking.matrices import Selection, StoredFeatures, quantile_matrix
+from ml.ranking.matrices import ROW_GROUP, Selection, StoredFeatures, quantile_matrix
 from ml.ranking.request import PairRows, RequestTables
 from ml.ranking.settings import RankerSettings
 
@@ -53,7 +53,7 @@ def make_rows(cache: Path, rows: int) -> Path:
         n = min(100_000, rows - first)
         parts = [rng.gamma(0.5, 4, (n, len(names))).round(1).astype(np.float32) for names in COLUMNS]
         for file, part, names in zip(files, parts, COLUMNS, strict=True):
-            file.write_table(pa.table(list(part.T.copy()), schema=_schema(names)))
+            file.write_table(pa.table(list(part.T.copy()), schema=_schema(names)), ROW_GROUP)
         z = np.log1p(parts[0][:, :6]) @ weights / 2 + np.log1p(parts[1][:, 0]) - 4
         labels.append(rng.random(n) < 1 / (1 + np.exp(-z)))
     for file in files:

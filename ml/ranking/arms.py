@@ -14,7 +14,7 @@ from ml.errors import BadInput
 from ml.lake import Lake
 from ml.ranking.converts import ConvertsModel
 from ml.ranking.features import CHUNK, FEATURES_BASE, FeatureSource, build_features, categories, verticals
-from ml.ranking.matrices import StoredFeatures
+from ml.ranking.matrices import ROW_GROUP, StoredFeatures
 from ml.ranking.priors import FEATURES_PRIOR, Priors, prior_features, prior_matrix
 
 NONE = "none"
@@ -69,13 +69,14 @@ def store_arms(
     base = directory / BASE_FILE
     with pq.ParquetWriter(base, _schema(FEATURES_BASE), compression="zstd") as file:
         for _, matrix in source.chunks(rows, chunk):
-            file.write_table(_table(matrix, FEATURES_BASE))
+            file.write_table(_table(matrix, FEATURES_BASE), ROW_GROUP)
     found = {NONE: StoredFeatures([base], [FEATURES_BASE], len(rows))}
     for name, priors in priors_by_source.items():
         path = directory / f"{name}.parquet"
         with pq.ParquetWriter(path, _schema(FEATURES_PRIOR), compression="zstd") as file:
             for first in range(0, len(rows), chunk):
-                file.write_table(_table(prior_matrix(rows.iloc[first : first + chunk], priors, *filed), FEATURES_PRIOR))
+                matrix = prior_matrix(rows.iloc[first : first + chunk], priors, *filed)
+                file.write_table(_table(matrix, FEATURES_PRIOR), ROW_GROUP)
         found[name] = StoredFeatures([base, path], [FEATURES_BASE, FEATURES_PRIOR], len(rows))
     return found
 

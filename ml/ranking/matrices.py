@@ -17,8 +17,10 @@ import pandas as pd
 from ml.errors import BadInput
 from ml.ranking.priors import hide_priors
 
-BATCH = 65_536
+BATCH = 32_768
 """Rows of a batch."""
+ROW_GROUP = 32_768
+"""Rows that a Parquet file holds together: what is read at once."""
 
 
 class Features(Protocol):
@@ -80,7 +82,7 @@ class StoredFeatures:
             f"(SELECT {', '.join(names)} FROM read_parquet('{path}'))"
             for path, names in zip(self.paths, self.columns, strict=True)
         ]
-        with duckdb.connect(config={"preserve_insertion_order": True}) as con:
+        with duckdb.connect(config={"preserve_insertion_order": True, "threads": 1}) as con:
             query = f"SELECT {', '.join(self.names)} FROM {' POSITIONAL JOIN '.join(parts)}"
             for batch in con.sql(query).to_arrow_reader(BATCH):
                 rows = np.empty((batch.num_rows, batch.num_columns), dtype=np.float32)
@@ -121,7 +123,8 @@ class Selection:
             keep = self.keep[here]
             if not keep.any():
                 continue
-            mine = rows[keep]
+            # A copy, unless every row stays as it is: batches may be views of somebody's frame.
+            mine = rows if keep.all() and self.hidden is None else rows[keep]
             if self.hidden is not None:
                 hide_priors(mine, self.features.names, self.hidden[here][keep])
             yield mine, self.labels[here][keep]

@@ -57,7 +57,7 @@ def test_stored_arms_are_those_in_memory_in_chunks_of_any_size(frames, tmp_path)
     converts = train_converts(lake, TIMELINE, seed=0)
     assert converts is not None
     expected = arms(lake, rows, tables, converts)
-    for chunk in (7, 1_000):
+    for chunk in (33, 1_000):
         stored = store_arms(lake, rows, tables, tmp_path / str(chunk), converts, chunk=chunk)
         assert list(stored) == list(expected)
         for arm, features in stored.items():
