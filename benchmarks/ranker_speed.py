@@ -7,8 +7,8 @@ Rows are synthetic and seeded: as many features as a ranker with priors has, wri
 `ml.ranking.arms` does (base, priors). Time and peak memory of W2 are those of a process of its own for each peer, from
 the start of its work, imports and the reading of labels aside: ours streams from DuckDB, `memory` is handed a float32
 matrix that is already there (its loading is not timed), `pandas` reads the files by DuckDB into a frame and gives
-XGBoost that. W3 times the look-up and assembly of 200 candidates x all features together with the trees, against the trees
-alone on the same block, both in one thread.
+XGBoost that. W3 times the look-up and assembly of 200 candidates x all features together with the trees, against the
+trees alone on the same block, both in one thread.
 """
 
 from __future__ import annotations

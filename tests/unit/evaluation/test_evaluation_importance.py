@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ml.evaluation.bootstrap import EvaluationSettings, Resamples
 from ml.evaluation.importance import Shuffled, area, deal_within, study_importance
 from ml.ranking.feature_groups import GROUPS, group_of
-from ml.ranking.features import FEATURES_BASE, FEATURES_PRIOR
+from ml.ranking.features import FEATURES_BASE
+from ml.ranking.priors import FEATURES_PRIOR
 from ml.ranking.ranker import train_ranker
 from ml.ranking.settings import RankerSettings
 
@@ -104,6 +105,7 @@ def studied() -> dict[str, dict]:
     """Two arms trained on rows that a prior decides; the placebo's prior is another user's."""
     rng = np.random.default_rng(11)
     rows = pd.DataFrame({"user_id": rng.integers(200, size=8000).astype(str), "day": rng.integers(4, size=8000)})
+    rows = rows.assign(prior_day=rows["day"] - 1, surface="home")
     base = pd.DataFrame(rng.normal(size=(8000, 3)), columns=["region_code", "ad_age_days", "user_searches_7d"])
     truth = rng.random(8000)
     rows["label"] = (rng.random(8000) < 0.3 * truth).astype(int)

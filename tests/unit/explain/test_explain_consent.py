@@ -114,6 +114,7 @@ def test_markup_in_logs_is_text_on_the_page():
             predictions={"llm": [forecast]},
             interests=[],
             priors=[],
+            score_formula=None,
             ranked_for=None,
             surface=None,
             candidates=[],

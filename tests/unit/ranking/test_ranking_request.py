@@ -28,8 +28,10 @@ OF_USER = ("listed", "total", "interests", *SHARES)
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, dict[str, np.ndarray]]:
-    """Raw columns by block: of users (n_users,), ads (n_ads,), and pairs (n_users, n_others), half of which are unknown:
-    0 in counts, nan in priors."""
+    """Raw columns by block: of users (n_users,), ads (n_ads,) and pairs (n_users, n_others).
+
+    Half of the pairs are unknown: 0 in counts, nan in priors.
+    """
     rng = np.random.default_rng(0)
     found = {}
     for name, columns in RAW.items():
