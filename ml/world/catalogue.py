@@ -88,6 +88,30 @@ class Catalogue:
         return wave
 
     @cached_property
+    def ad_sub(self) -> np.ndarray:
+        """(N,) subvertical of each ad."""
+        found: np.ndarray = self.sub[self.ad_advertiser]
+        return found
+
+    @cached_property
+    def ad_quality32(self) -> np.ndarray:
+        """(N,) float32 quality of each ad."""
+        found: np.ndarray = self.ad_quality.astype(np.float32)
+        return found
+
+    @cached_property
+    def log_bid32(self) -> np.ndarray:
+        """(A,) float32 log of each usual bid."""
+        found: np.ndarray = np.log(self.bid).astype(np.float32)
+        return found
+
+    @cached_property
+    def usual_price(self) -> np.ndarray:
+        """(A,) dollars that a conversion with each advertiser is usually worth."""
+        found: np.ndarray = self.subverticals["price"].to_numpy(dtype=np.float64)[self.sub] * self.price_level
+        return found
+
+    @cached_property
     def ad_popularity(self) -> np.ndarray:
         """(N,) share of all conversions that goes to the ad's advertiser, split over its ads."""
         found: np.ndarray = (self.demand / np.bincount(self.ad_advertiser))[self.ad_advertiser]

@@ -1,7 +1,8 @@
 """World time and world chance: whole seconds since the first logged day, and one generator per purpose and day.
 
-Every stage of every day draws from a generator of its own, so that a change in one stage leaves the
-draws of the others as they were. Times before the first logged day (the warm-up) are negative.
+Every stage of every day and shard of users draws from a generator of its own, so that a change in one stage leaves
+the draws of the others as they were. What follows from ads draws by `Chance.keys` instead: by what a draw is about
+(`ml.world.draws`). Times before the first logged day (the warm-up) are negative.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from enum import IntEnum
 
 import numpy as np
 import pyarrow as pa
+
+from ml.world.draws import Keys, key
 
 DAY = 86_400
 HOUR = 3_600
@@ -38,17 +41,37 @@ class Stage(IntEnum):
     CONVERSIONS = 9
     TEXT = 10
     SCENARIO = 11
+    CANDIDATES = 12
+    EXPLORATION = 13
+    PARTICIPATION = 14
+    FOLLOWING = 15
+    CHOICE = 16
+    REPORTING = 17
+    REPEATS = 18
+    VALUES = 19
+    MARKETS = 20
 
 
 @dataclass(frozen=True)
 class Chance:
-    """All randomness of a world, from one seed."""
+    """All randomness of a world, from one seed; of one shard of its users, if a number is given."""
 
     seed: int
+    shard: int | None = None
 
     def of(self, stage: Stage, day: int = 0) -> np.random.Generator:
         """The generator of one stage on one day; the same draws whoever asks, and whenever."""
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stage, day + _OFFSET)))
+        shard = () if self.shard is None else (self.shard,)
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stage, day + _OFFSET, *shard)))
+
+    def keys(self, stage: Stage, *parts: int | np.ndarray) -> Keys:
+        """Keys of draws about something, which no shard and no order of rows changes; parts broadcast."""
+        return key(self.seed, stage, *parts)
+
+
+def traffic(first_hour: int, end_hour: int) -> float:
+    """Share of a day's requests at home that come in these hours."""
+    return float(_HOURS[first_hour:end_hour].sum() / _HOURS.sum())
 
 
 def times_of_day(n: int, rng: np.random.Generator) -> np.ndarray:

@@ -28,14 +28,14 @@ class Pool:
         return found
 
 
-def take(rows: Rows, which: np.ndarray) -> Rows:
-    """Rows by mask or index."""
+def take(rows: Rows, which: np.ndarray | slice) -> Rows:
+    """Rows by mask, index or slice."""
     return {name: column[which] for name, column in rows.items()}
 
 
 def stack(*parts: Rows) -> Rows:
     """Parts with the same columns, one after the other."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
 
 
 def choose(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -51,7 +51,7 @@ class WorldSettings(BaseModel):
     """Share of advertisers that enter after the first fortnight."""
     leaving: float = Field(0.03, ge=0, le=0.2)
     """Share of advertisers that leave after the first fortnight."""
-    budget_per_user: float = Field(0.08, gt=0)
+    budget_per_user: float = Field(0.25, gt=0)
     """Dollars a day that all advertisers together may spend per user."""
 
     consent_share: float = Field(0.92, ge=0, le=1)
@@ -83,6 +83,20 @@ class WorldSettings(BaseModel):
     """A conversion is credited to a clicked impression at most this many days before it."""
     view_days: int = Field(1, ge=1, le=7)
     """Without such a click, to an impression at most this many days before it."""
+
+    reserve_cpm: float = Field(4.0, gt=0)
+    """Reserve price, dollars per thousand impressions at the top: what an ad's value must reach to take part."""
+    frequency_cap: int = Field(3, ge=1)
+    """Most impressions of one advertiser that a user is shown on a day."""
+    explored_share: float = Field(0.02, ge=0, le=1)
+    """Share of ad requests that rank their bidders uniformly at random; their propensity is logged."""
+    pacing_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = 4
+    """Hours between two decisions on how often each advertiser takes part in auctions, to make its budget last."""
+
+    shard_users: int = Field(4096, ge=10)
+    """Users who are simulated and written together: one file of each table a day. Bounds memory."""
+    processes: int = Field(1, ge=1, le=256)
+    """Processes that simulate; makes no difference to the logs."""
 
     scenario: ScenarioName = "none"
     """What happens from `scenario_day` on: nothing, interest_upset (drift of what people want), or broken_column (an

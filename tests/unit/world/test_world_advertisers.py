@@ -55,7 +55,7 @@ def test_budgets_follow_demand_and_have_a_heavy_tail(large: Catalogue) -> None:
     assert np.corrcoef(np.log(large.demand), np.log(large.budget))[0, 1] > 0.6
     top = np.sort(large.budget)[::-1]
     assert 0.3 < top[:100].sum() / top.sum() < 0.9, "5 % of the advertisers"
-    assert large.budget.sum() == pytest.approx(0.08 * 100_000, rel=0.01)
+    assert large.budget.sum() == pytest.approx(WorldSettings().budget_per_user * 100_000, rel=0.01)
     assert (large.budget > 0).all() and 0.6 < large.pacing.mean() < 0.8
 
 

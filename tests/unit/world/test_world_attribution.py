@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.world.clock import DAY, HOUR
-from ml.world.response import last_before, reporting_delays
+from ml.world.credit import last_before, reporting_delays
 from ml.world.settings import WorldSettings
 
 Query = Callable[[str], pd.DataFrame]
@@ -62,7 +62,8 @@ def test_nothing_is_known_after_the_last_day(query: Query, tiny: WorldSettings) 
 
 
 def test_a_third_is_known_within_the_hour_and_half_within_a_day() -> None:
-    delays = reporting_delays(40_000, np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    delays = reporting_delays(rng.random(40_000), rng.random(40_000))
     assert delays.min() > 0 and delays.max() < 7 * DAY
     assert abs((delays < HOUR).mean() - 1 / 3) < 0.01
     assert abs((delays < DAY).mean() - 1 / 2) < 0.01

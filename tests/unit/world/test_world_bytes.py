@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ml.artifacts import MANIFEST, read_manifest
 from ml.world.clock import Chance, Stage
+from ml.world.crew import Crew
 from ml.world.settings import WorldSettings
 from ml.world.simulator import simulate, world_fingerprint
 
@@ -40,6 +41,26 @@ simulate(WorldSettings.model_validate_json({SHORT.model_dump_json()!r}), 3, Path
     assert a == b
     logs = [name for name in a if name.split("/")[0] in ("activity", "impressions", "conversions", "users")]
     assert logs and all(a[name] != c.get(name) for name in logs)
+
+
+def test_one_process_and_three_give_the_same_bytes(tmp_path: Path) -> None:
+    """Five shards, budgets that bind, on one process and spread over three."""
+    sharded = SHORT.model_copy(update={"users": 180, "shard_users": 40})
+    for processes in (1, 3):
+        simulate(sharded.model_copy(update={"processes": processes}), 3, tmp_path / str(processes))
+    one, three = contents(tmp_path / "1"), contents(tmp_path / "3")
+    assert one == three
+    parts = {Path(name).name for name in one if name.startswith("impressions/")}
+    assert parts == {f"part-{shard}.parquet" for shard in range(5)}
+
+
+def test_a_process_that_fails_ends_the_simulation_with_its_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    with (
+        Crew(SHORT.model_copy(update={"shard_users": 20}), 3, tmp_path / "file", processes=2) as crew,
+        pytest.raises(NotADirectoryError),
+    ):
+        crew.day(0)
 
 
 def test_a_killed_simulation_leaves_nothing_to_read_and_can_be_repeated(tmp_path: Path) -> None:

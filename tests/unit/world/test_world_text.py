@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.world.catalogue import draw_catalogue, load_names, load_subverticals
-from ml.world.clock import Chance, Stage
 from ml.world.events import LIFE_EVENTS
 from ml.world.grammar import HEADS, MAX_WORDS, MISTYPED, PLACES, QUESTIONS, TAILS, Grammar, plain
-from ml.world.market import Market
-from ml.world.population import Population
+from ml.world.policies import LoggingPolicy
+from ml.world.pool import Rows
 from ml.world.settings import WorldSettings
+from ml.world.shard import Shard, catalogue_of
 from ml.world.typos import mistyped
 
 Query = Callable[[str], pd.DataFrame]
@@ -163,22 +163,29 @@ def test_columns_agree_with_the_text_and_name_only_part_of_it(query: Query) -> N
 
 def test_the_policy_reads_no_latent(tiny: WorldSettings) -> None:
     """Other interests, the same logged activity: the same ads at the same prices."""
-    chance = Chance(1)
-    people = Population(tiny, draw_catalogue(tiny, chance.of(Stage.CATALOGUE)), chance)
-    market = Market(people, chance)
+    shard = Shard(tiny, 1, 0, catalogue_of(tiny, 1))
+    people, market = shard.population, shard.market
     rng = np.random.default_rng(0)
     activity = {
         name: rng.integers(0, high, 50)
         for name, high in (("user", tiny.users), ("sub", people.interest.shape[1]), ("kind", 2), ("time", 80_000))
     }
     market.observe(activity)
-    before = market.impressions(3, market.requests(3, activity))
+
+    def shown() -> Rows:
+        requests = market.requests(3, activity)
+        everybody = np.ones((1, tiny.advertisers), dtype=np.float32)
+        return market.impressions(3, requests, LoggingPolicy(), everybody, shard.market_of)
+
+    before = shown()
     people.interest = np.roll(people.interest, 1, axis=1)
     people.catalogue.style[:] *= -1
-    after = market.impressions(3, market.requests(3, activity))
-    assert all((before[name] == after[name]).all() for name in before)
+    after = shown()
+    assert len(before["ad"]) > 300
+    assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
     market.seen = np.roll(market.seen, 1, axis=0)
-    other = market.impressions(3, market.requests(3, activity))
+    market.observe({name: column[:0] for name, column in activity.items()})
+    other = shown()
     assert len(other["ad"]) != len(before["ad"]) or (other["ad"] != before["ad"]).any()
 
 
