@@ -1,6 +1,7 @@
 """Replay: the same days again under another policy, so that what an arm truly changes is known.
 
     replay = Replay.lived(settings, seed=7, day=53)
+    frozen = replay.predictions(table)                            # rows of ml.predictors.predictions
     truth = replay.run(PriorPolicy(frozen), days=7).totals        # against
     usual = replay.run(LoggingPolicy(), days=7).totals
 
@@ -20,10 +21,11 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from ml.errors import BadInput
 from ml.world.budgets import MICROS
 from ml.world.credit import CLICK, VIEW
 from ml.world.life import Life
-from ml.world.policies import Policy
+from ml.world.policies import Policy, Predictions
 from ml.world.pool import Rows
 from ml.world.settings import WorldSettings
 from ml.world.shard import DayRows
@@ -128,6 +130,30 @@ class Replay:
         """The world as it was that morning."""
         life: Life = pickle.loads(self._state)
         return life
+
+    def predictions(self, table: pd.DataFrame) -> Predictions:
+        """Predictions by the world's ids, frozen, as `PriorPolicy` takes them.
+
+        Args:
+            table: rows of one source and one snapshot before `day`; columns user_id, advertiser_id, probability, as in
+                `ml.predictors.predictions`.
+
+        Raises:
+            BadInput: a user or an advertiser is not of this world, or a pair comes twice.
+        """
+        life = self.copy()
+        users = pd.Index([name for shard in life.shards for name in shard.population.ids])
+        user = users.get_indexer(pd.Index(table["user_id"]))
+        advertiser = pd.Index(life.catalogue.ids).get_indexer(pd.Index(table["advertiser_id"]))
+        unknown = int(((user < 0) | (advertiser < 0)).sum())
+        twice = int(table[["user_id", "advertiser_id"]].duplicated().sum())
+        if unknown or twice:
+            raise BadInput(
+                f"{unknown} rows name a user or an advertiser that this world does not have, {twice} repeat a pair",
+                where="predictions to replay",
+                remedy="give the predictions of one source and one snapshot, made from this world's own logs",
+            )
+        return Predictions.of(user, advertiser, table["probability"].to_numpy(dtype=np.float64))
 
     def run(self, policy: Policy, days: int, split: Split | None = None) -> Outcome:
         """Live `days` days under a policy, in one market or, with `split`, in several."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.errors import BadInput
 from ml.world.life import Life
 from ml.world.policies import (
     Ask,
@@ -122,6 +123,23 @@ def test_predicted_advertisers_are_shown_oftener(replay: Replay) -> None:
         return found
 
     assert hits(policy) > 3 * hits(LoggingPolicy())
+
+
+def test_a_table_of_predictions_is_frozen_by_the_world_s_ids(replay: Replay) -> None:
+    table = pd.DataFrame(
+        {
+            "user_id": ["u00401", "u00003", "u00401"],
+            "advertiser_id": ["adv002", "adv059", "adv010"],
+            "probability": [0.2, 0.9, 0.3],
+        }
+    )
+    frozen = replay.predictions(table)
+    assert frozen.users.tolist() == [3, 401]
+    assert frozen.advertisers.tolist() == [[59, -1], [10, 2]]
+    assert frozen.probability.tolist() == [[0.9, 0.0], [0.3, 0.2]]
+    for wrong in (table.assign(user_id="u99999"), table.assign(advertiser_id="adv002")):
+        with pytest.raises(BadInput, match="one source and one snapshot"):
+            replay.predictions(wrong)
 
 
 def test_markets_that_share_nothing_add_up_to_the_whole_while_budgets_do_not_bind() -> None:
