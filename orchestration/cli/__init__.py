@@ -1,7 +1,7 @@
 """`adprior`: what the make targets call. `adprior --help` shows the commands in the order of these imports.
 
     running.py     run, check                                   run the pipeline, or see whether it would
-    looking.py     explain, report, models, runs, ui            look at what was made; changes nothing
+    looking.py     explain, report, models, runs, world-card, ui   look at what was made; changes nothing
     preparing.py   settings, fetch-model, init-mapping          prepare a run
     operating.py   backfill                                     keep it running
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -105,6 +106,35 @@ def runs(
         from orchestration.runs_command import runs_command
 
         runs_command(limit, as_json=as_json)
+
+
+@in_group(GROUP, "world-card")
+def world_card(
+    purchases: Annotated[
+        Path | None,
+        typer.Option(
+            "--purchases",
+            help="Purchase log in the layout of amazon14, to set beside.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="File to write; by default it is printed.", metavar="FILE", show_default=False),
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """Describe the simulated world: its statistics beside those of a real purchase log and beside published figures.
+
+    It simulates the world of the settings anew and leaves nothing else behind. Half a minute for the small world.
+
+    [dim]Example:[/dim] adprior world-card --write docs/world.md
+    """
+    with command(profile=profile):
+        from orchestration.world_card_command import world_card_command
+
+        world_card_command(purchases, write)
 
 
 @in_group(GROUP)

@@ -23,6 +23,7 @@ ORDER = [
     "report",
     "models",
     "runs",
+    "world-card",
     "ui",
     "settings",
     "fetch-model",
