@@ -14,6 +14,8 @@ import numpy as np
 from ml.world.clock import DAY, HOUR
 from ml.world.pool import Rows, stack, take
 
+LATEST = 7 * DAY - 1
+"""Seconds after which every conversion is known."""
 CREDIT_DAYS = 7
 """A credited conversion is known by the end of this many days after the impression's day: labels close."""
 CLICK, VIEW, NONE = 0, 1, 2
@@ -105,5 +107,5 @@ def reporting_delays(kind: np.ndarray, spread: np.ndarray) -> np.ndarray:
     hours = HOUR * 24.0**spread
     days = DAY * (1 - 2.0 * np.log1p(-spread * (1 - np.exp(-3.0))))
     delays: np.ndarray = np.select([kind < 1 / 3, kind < 1 / 2], [minutes, hours], days)
-    found: np.ndarray = np.minimum(delays.astype(np.int64), 7 * DAY - 1)
+    found: np.ndarray = np.minimum(delays.astype(np.int64), LATEST)
     return found

@@ -76,6 +76,8 @@ class Population:
         self.events = LifeEvents(catalogue.subverticals, settings.life_events_per_user)
         self.bought = PairMemory(len(catalogue.names), _MEMORY)
         """Conversions as the users remember them."""
+        self.trend = np.zeros(s, dtype=np.float32)
+        """(S,) what a fashion adds to everybody's logits."""
         self.interest = self._interests(-settings.warm_up_days)
         """(U, S) float32 P(subvertical | the user wants something today)."""
 
@@ -165,7 +167,7 @@ class Population:
         return np.asarray(logits, dtype=np.float32)
 
     def _interests(self, day: int) -> np.ndarray:
-        logits = self._taste + self._drift + np.log(self.catalogue.season(day)).astype(np.float32)
+        logits = self._taste + self._drift + np.log(self.catalogue.season(day)).astype(np.float32) + self.trend
         self.events.lift(day, logits)
         weight = np.exp(logits - logits.max(axis=1, keepdims=True))
         found: np.ndarray = weight / weight.sum(axis=1, keepdims=True)

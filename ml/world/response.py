@@ -15,7 +15,7 @@ import numpy as np
 
 from ml.world.auction import POSITION_DECAY
 from ml.world.clock import DAY, HOUR, Chance, Stage
-from ml.world.credit import Ledger, reporting_delays
+from ml.world.credit import LATEST, Ledger, reporting_delays
 from ml.world.draws import Keys, gumbel, normal, uniform
 from ml.world.intents import Intents
 from ml.world.memory import PairMemory
@@ -44,6 +44,8 @@ class Response:
     promised: Pool = field(default_factory=lambda: Pool("user", "advertiser"))
     """Conversions that will happen: clicks that led somewhere, repeat purchases."""
     ledger: Ledger = field(init=False)
+    slower: float = 1.0
+    """What a scenario multiplies the time with until a conversion is known."""
 
     def __post_init__(self) -> None:
         settings, n = self.population.settings, len(self.population.catalogue.names)
@@ -90,7 +92,7 @@ class Response:
         self.population.remember(found["user"], found["advertiser"])
         keys = self.chance.keys(Stage.REPORTING, *whose)
         delays = reporting_delays(uniform(keys), uniform(self.chance.keys(Stage.REPORTING, keys)))
-        found["known"] = found["time"] + delays
+        found["known"] = found["time"] + np.minimum((delays * self.slower).astype(np.int64), LATEST)
         usual = catalogue.usual_price[found["advertiser"]]
         luck = normal(self.chance.keys(Stage.VALUES, *whose))
         found["value"] = np.round(usual * np.exp(-0.1 + 0.5 * luck), 2)

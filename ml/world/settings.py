@@ -99,8 +99,9 @@ class WorldSettings(BaseModel):
     """Processes that simulate; makes no difference to the logs."""
 
     scenario: ScenarioName = "none"
-    """What happens from `scenario_day` on: nothing, interest_upset (drift of what people want), or broken_column (an
-    upstream column in another format)."""
+    """What happens from `scenario_day` on: nothing, interest_upset (people want other things), sudden_trend (everybody
+    wants one thing), new_advertisers (a wave of them), slow_conversions (known three times as late), or broken_column
+    (an upstream column in another format)."""
     scenario_day: int = Field(53, ge=0)
     """First day of the scenario, as a day number: 0 is `first_day`."""
 

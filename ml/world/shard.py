@@ -77,6 +77,7 @@ class Shard:
             self.response.ledger.forget()
         self._day = day
         self.scenario.wake(day, self.population)
+        self.response.slower = self.scenario.slower(day)
         self.population.live(day)
         self.intents.begin(day)
         self._activity = self.intents.activity(day)
@@ -123,5 +124,7 @@ def shard_bounds(settings: WorldSettings) -> list[tuple[int, int]]:
 
 
 def catalogue_of(settings: WorldSettings, seed: int) -> Catalogue:
-    """The advertisers and ads of a world."""
-    return draw_catalogue(settings, Chance(seed).of(Stage.CATALOGUE))
+    """The advertisers and ads of a world, those included that its scenario brings."""
+    chance = Chance(seed)
+    found = draw_catalogue(settings, chance.of(Stage.CATALOGUE))
+    return SCENARIOS[settings.scenario](chance, settings.scenario_day).catalogue(found, settings)
