@@ -6,12 +6,16 @@ from orchestration.graph import asset_arguments
 from orchestration.resources import WorkspaceResource
 from orchestration.tracking import MLflowTracking
 
+PRIORS = ("past_predictions", "past_control_predictions")
+
 
 @dg.asset(**asset_arguments("ranker"), kinds={"xgboost", "mlflow"})
 def ranker(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource, mlflow: MLflowTracking
 ) -> dg.MaterializeResult:
-    """One model per arm on the same rows: none, llm (the registered one), placebo."""
+    """One model per arm on the same rows: none, llm (the registered one), every other source, blends, placebo."""
+    import pandas as pd
+
     from ml.llm.interests import read_interests
     from ml.predictors.predictions import read_predictions
     from ml.ranking.interests import with_interests
@@ -23,11 +27,13 @@ def ranker(
     if before := stage.published_before():
         return before
     settings, lake, work = stage.settings, stage.workspace.lake, stage.work()
-    past, timeline = stage.input("past_predictions"), stage.timeline_of("past_predictions")
-    tables = {str(source): table for source, table in read_predictions(past).groupby("source")}
-    priors = with_interests(tables, read_interests(past))
+    timeline = stage.timeline_of("past_predictions")
+    predictions = pd.concat([read_predictions(stage.input(name)) for name in PRIORS], ignore_index=True)
+    tables = {str(source): table for source, table in predictions.groupby("source")}
+    priors = with_interests(tables, read_interests(stage.input("past_predictions")))
     with mlflow.run(stage) as run:
-        run.dataset(datasets.table(stage, "past_predictions"), "training")
+        for name in PRIORS:
+            run.dataset(datasets.table(stage, name), "training")
         run.dataset(datasets.raw_logs(stage, timeline.as_of), "training")
         trained = train_arms(
             lake, timeline, priors, settings.ranker, seed=settings.seed, directory=work, progress=stage.progress

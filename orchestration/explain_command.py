@@ -28,6 +28,7 @@ SHOWN = (
     "retrieval_model",
     "candidate_sets",
     "past_predictions",
+    "past_control_predictions",
     "ranker",
 )
 """Stages whose results an explanation rests on, in the order of the pipeline."""

@@ -8,6 +8,7 @@
         |\\----------------------------> ranker  retrieval_model  \\-> evaluation -> report
         \\-------------------------------^----------^
     raw logs, training_examples -> tuned_sources -> control_predictions
+    tuned_sources, past_predictions -> past_control_predictions -> ranker
     raw logs, training_examples -> drift_reference -> drift_report
 
 A *daily* asset has one result per snapshot day. A *model* asset has versions: day x uses the newest
@@ -70,6 +71,13 @@ NODES: dict[str, Node] = {
             code_version="2",  # with interests
         ),
         Node(
+            "past_control_predictions",
+            "model",
+            "predictor",
+            ("training_examples", "tuned_sources", "past_predictions", *RAW_TABLES),
+            ("blends", "predictions", "seed"),
+        ),
+        Node(
             "advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")
         ),
         Node(
@@ -88,9 +96,9 @@ NODES: dict[str, Node] = {
             "ranker",
             "model",
             "ranking",
-            ("past_predictions", *RAW_TABLES),
+            ("past_predictions", "past_control_predictions", *RAW_TABLES),
             ("ranker", "seed"),
-            code_version="2",  # a model of several targets
+            code_version="3",  # a model of several targets, for every source
         ),
         Node(
             "evaluation",

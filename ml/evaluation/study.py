@@ -21,7 +21,7 @@ from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings, Resamples
 from ml.evaluation.calibration import Forecasts, calibration
 from ml.evaluation.importance import study_importance
-from ml.evaluation.ranked import exclusive_hits, groups_of, judge, ranks_in_table
+from ml.evaluation.ranked import exclusive_hits, groups_of, judge, ranks_in_table, usual_pairs
 from ml.evaluation.ranking import ranking_quality
 from ml.evaluation.retrieval import retrieval_recall
 from ml.lake import Lake
@@ -44,6 +44,8 @@ COMPARED = (
 """Metrics whose paired differences are reported; of the others the values are."""
 EXCLUSIVE_AT = 20
 ARMS_OF_RETRIEVAL = ("llm", "cooccurrence", "popularity", "placebo")
+ARMS_EXPLAINED = ("none", "llm", "placebo")
+"""Rankers whose features are shuffled: importance is dear, and these are the ones it is asked of."""
 
 
 def labelled(
@@ -179,7 +181,7 @@ def study_ranker(
         **found,
         "ranker_rows": {"test": len(rows), "positives_test": int(rows["label"].sum())},
         **study_importance(
-            {arm: model.conversion for arm, model in models.items()},
+            {arm: model.conversion for arm, model in models.items() if arm in ARMS_EXPLAINED},
             frames,
             rows,
             calibrated=are_impressions(rows),
@@ -203,13 +205,19 @@ def _of_target(
     if not mine:
         return {section: {}, f"{section}_differences": [], f"{section}_reliability": {}}
     labels, users, shown = TARGETS[target].labels(rows), rows["user_id"].to_numpy(), are_impressions(rows)
-    pairs = [(arm, NONE) for arm in mine if arm != NONE] + [("llm", PLACEBO)]
+    pairs = ranker_pairs(list(mine))
     found = ranking_quality(mine, labels, users, pairs=pairs, rng=rng, settings=settings)
     metrics, differences = found.metrics_json(), found.differences_json()
     if not shown:
         _blank(metrics, differences, ("log_loss", "normalized_entropy", "ece"))
     reliable = {arm: reliability(p, labels) for arm, p in mine.items()} if shown else {}
     return {section: metrics, f"{section}_differences": differences, f"{section}_reliability": reliable}
+
+
+def ranker_pairs(arms: list[str]) -> list[tuple[str, str]]:
+    """What is compared: every arm with none, then the LLM and its blend with the others as in `usual_pairs`."""
+    others = [pair for pair in usual_pairs([arm for arm in arms if arm != NONE]) if "popularity" not in pair[1:]]
+    return [(arm, NONE) for arm in arms if arm != NONE] + others
 
 
 def _blank(metrics: dict[str, Any], differences: list[dict[str, Any]], names: tuple[str, ...]) -> None:

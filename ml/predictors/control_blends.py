@@ -20,6 +20,7 @@ from ml.predictors.blend import Blended, BlendSettings, best_pair, fit_blend, ra
 from ml.predictors.blocks import InBlocks
 from ml.predictors.dense import dense
 from ml.predictors.fold import Fold
+from ml.predictors.pooling import Pool
 
 LLM = "llm"
 
@@ -54,22 +55,36 @@ class FromTable(InBlocks):
 
 @dataclass(frozen=True)
 class ControlBlends:
-    """The blends as sources, and how they were chosen.
+    """Which blends were chosen, and how.
 
     Attributes:
-        sources: the LLM's and the others', in this order; empty where too few users tell.
+        pools: the LLM's blend and the others', in this order: first source, second source, what combines them; empty
+            where too few users tell.
+        ids: shape (n_advertisers,), the fold's catalogue.
+        popularity: shape (n_advertisers,).
         facts: validation users, pair and form of each blend, and recall of every pair and partner in cross-validation.
     """
 
-    sources: list[Blended]
+    pools: list[tuple[str, str, Pool]]
+    ids: np.ndarray
+    popularity: np.ndarray
     facts: dict[str, Any]
 
+    def sources(self, fitted: Mapping[str, AdvertiserPredictor], llm: pd.DataFrame) -> list[Blended]:
+        """The blends as sources of one day.
 
-def blend_controls(
+        Args:
+            fitted: the sources they are made of, by name.
+            llm: the LLM's predictions of the day.
+        """
+        parts = {**fitted, LLM: FromTable(llm, self.ids, self.popularity)}
+        return [Blended(parts[first], parts[second], pool) for first, second, pool in self.pools]
+
+
+def choose_blends(
     fitted: Mapping[str, AdvertiserPredictor],
     fold: Fold,
     past: pd.DataFrame,
-    today: pd.DataFrame,
     popularity: np.ndarray,
     settings: BlendSettings,
 ) -> ControlBlends:
@@ -79,24 +94,21 @@ def blend_controls(
         fitted: sources fitted on `fold.examples`, by name.
         fold: the validation fold.
         past: the LLM's predictions at the predictor cutoff; only its users count.
-        today: the LLM's predictions of the day the blends are for.
         popularity: shape (n_advertisers,), of the fold's catalogue.
         settings: of blends; `min_users` of them must have a label and a prediction.
     """
     fold = fold.take(np.flatnonzero(fold.labels["user_id"].isin(past["user_id"]).to_numpy()))
+    ids = fold.examples.catalogue["advertiser_id"].to_numpy()
     facts: dict[str, Any] = {"validation_users": len(fold.labels)}
     if len(fold.labels) < settings.min_users or not (fold.column >= 0).any():
-        return ControlBlends([], facts)
-    ids = fold.examples.catalogue["advertiser_id"].to_numpy()
+        return ControlBlends([], ids, popularity, facts)
     said = {name: source.probabilities(fold.contexts) for name, source in fitted.items()}
     llm = FromTable(past, ids, popularity).probabilities(fold.contexts)
     pair, pairs = best_pair(said, fold, settings)
     partners = rank_partners(llm, said, fold, settings)
     partner = str(partners["source"].iloc[0])
-    mixed, others = (
-        fit_blend(llm, said[partner], fold, settings),
-        fit_blend(said[pair[0]], said[pair[1]], fold, settings),
-    )
+    mixed = fit_blend(llm, said[partner], fold, settings)
+    others = fit_blend(said[pair[0]], said[pair[1]], fold, settings)
     facts |= {
         "partners": partners.to_dict("records"),
         "pairs": pairs.to_dict("records"),
@@ -105,8 +117,4 @@ def blend_controls(
             f"{pair[0]}+{pair[1]}": others.table.to_dict("records"),
         },
     }
-    sources = [
-        Blended(FromTable(today, ids, popularity), fitted[partner], mixed.pool),
-        Blended(fitted[pair[0]], fitted[pair[1]], others.pool),
-    ]
-    return ControlBlends(sources, facts)
+    return ControlBlends([(LLM, partner, mixed.pool), (*pair, others.pool)], ids, popularity, facts)

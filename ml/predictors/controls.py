@@ -13,7 +13,7 @@ import pandas as pd
 from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.predictors.base import AdvertiserPredictor
 from ml.predictors.blend import BlendSettings
-from ml.predictors.control_blends import ControlBlends, blend_controls
+from ml.predictors.control_blends import ControlBlends, choose_blends
 from ml.predictors.fold import Fold
 from ml.predictors.placebo import placebo
 from ml.predictors.popularity import Popularity
@@ -29,10 +29,10 @@ class Blending:
     past: pd.DataFrame
     settings: BlendSettings
 
-    def choose(self, fitted: Mapping[str, AdvertiserPredictor], llm: pd.DataFrame) -> ControlBlends:
-        """See `ml.predictors.control_blends.blend_controls`."""
+    def choose(self, fitted: Mapping[str, AdvertiserPredictor]) -> ControlBlends:
+        """See `ml.predictors.control_blends.choose_blends`."""
         popularity = Popularity().fit(self.fold.examples).shares
-        return blend_controls(fitted, self.fold, self.past, llm, popularity, self.settings)
+        return choose_blends(fitted, self.fold, self.past, popularity, self.settings)
 
 
 def predict_controls(
@@ -72,7 +72,7 @@ def predict_controls(
         started = time.process_time()
         fitted = everything[source.name] = source.fit(examples)
         between = time.process_time()
-        tables.append(_eligible(fitted.predict(mine, k + gone), catalogue_ids, k))
+        tables.append(eligible(fitted.predict(mine, k + gone), catalogue_ids, k))
         each = (time.process_time() - between) / max(len(mine), 1)
         costs[source.name] = {
             "train_users": len(examples.contexts),
@@ -83,13 +83,15 @@ def predict_controls(
     tables.append(placebo(llm, mine, rng))
     facts: dict[str, Any] = {"costs": costs, "blends": {}}
     if blending is not None:
-        blends = blending.choose(everything, llm)
+        blends = blending.choose(everything)
         facts["blends"] = blends.facts
-        tables += [_eligible(blend.predict(mine, k + gone), catalogue_ids, k) for blend in blends.sources]
+        tables += [
+            eligible(blend.predict(mine, k + gone), catalogue_ids, k) for blend in blends.sources(everything, llm)
+        ]
     return pd.concat(tables, ignore_index=True), facts
 
 
-def _eligible(predictions: pd.DataFrame, catalogue_ids: np.ndarray, k: int) -> pd.DataFrame:
+def eligible(predictions: pd.DataFrame, catalogue_ids: np.ndarray, k: int) -> pd.DataFrame:
     """The first k predictions of each user that name an eligible advertiser, ranked anew."""
     kept = predictions[predictions["advertiser_id"].isin(catalogue_ids)].copy()
     kept["rank"] = kept.groupby("user_id", sort=False).cumcount() + 1

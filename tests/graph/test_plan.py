@@ -101,7 +101,7 @@ def test_a_half_finished_retraining_is_completed_by_the_next_day(space: Workspac
         target = space.root / "models" / name / version
         publish(work_dir(target, version), target, {"fingerprint": version})
     todo = {name for name in NODES if NODES[name].kind == "model" and plan.published(space, name, LATER) is None}
-    assert todo == {"drift_reference", "tuned_sources", "past_predictions", "ranker"}
+    assert todo == {"drift_reference", "tuned_sources", "past_predictions", "past_control_predictions", "ranker"}
 
 
 def test_later_logs_do_not_make_earlier_days_old(space: Workspace):

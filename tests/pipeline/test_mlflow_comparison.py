@@ -75,7 +75,7 @@ def test_the_data_is_logged_with_our_fingerprint(runs: dict[str, list[Any]], cha
     expected = {
         "advertiser-llm": {("training_examples", "training")},
         "retrieval-model": {("raw_logs", "training")},
-        "ranker": {("past_predictions", "training"), ("raw_logs", "training")},
+        "ranker": {(name, "training") for name in ("past_predictions", "past_control_predictions", "raw_logs")},
         "evaluation": {
             (name, "evaluation")
             for name in ("raw_logs", "advertiser_predictions", "control_predictions", "candidate_sets")
