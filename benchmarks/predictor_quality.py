@@ -3,16 +3,18 @@
     python -m benchmarks.quality_pieces --data <amazon14>       hours, in as many sittings as you like
     python -m benchmarks.predictor_quality --data <amazon14>    a minute: docs/results/predictor-quality.*
 
-Settings, the best source, blends and calibrators come from the validation fold. Differences are paired over the test
-users, with 95 % intervals. A row whose piece is missing is left out, and named. A source that ranks a user's own past
-advertisers high finds more of all targets and fewer NEW ones: `unseen_recall@k` is that of NEW targets among
-advertisers the user has not converted with, where this choice plays no part.
+Settings, the best source, blends and calibrators come from the validation fold. Every source is corrected for what
+everybody has bought lately (`ml.predictors.prior_shift`, fitted on the validation fold, shares of the test fold);
+"as trained" is it without. Differences are paired over the test users, with 95 % intervals. A row whose piece is
+missing is left out, and named. A source that ranks a user's own past advertisers high finds more of all targets and
+fewer NEW ones: `unseen_recall@k` is that of NEW targets among advertisers the user has not converted with, where this
+choice plays no part.
 
 Q1  the LLM against the best single source (by validation recall), recall@10 of all and of NEW advertisers
 Q2  the LLM blended with the source that helps it most, against the best blend of two others, each stacked on validation
 Q3  share of hits at 20 that no source without a language model has, against that of a second seed of one of these
 Q4  advertisers never trained on: recall@10 against a random pick of their vertical and text neighbours
-Q5  calibration of the LLM before and after, against popularity
+Q5  calibration of the LLM as trained, corrected, and with a calibrator on top, against popularity
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from ml.evaluation.ranked import exclusive_hits, exclusive_ratio, groups_of, jud
 from ml.evaluation.results import Interval
 from ml.predictors.blend import BlendSettings, best_pair, fit_blend, rank_partners
 from ml.predictors.calibration import fit_calibrator
+from ml.predictors.fold import Fold
 from ml.predictors.pooling import Pasts
+from ml.predictors.prior_shift import Shifts, fit_prior_shift, log_shifts
 from ml.predictors.registry import BASELINES
 from ml.predictors.tuning import objective
 
@@ -43,6 +47,12 @@ SHOWN = (
 SETTINGS = EvaluationSettings(resamples=2000)
 
 
+def log_shifts_of(fold: Fold) -> Shifts:
+    """What has been bought lately against always, at the fold's cutoff."""
+    streams = fold.examples.contexts
+    return log_shifts(streams, streams, fold.examples.catalogue["advertiser_id"].to_numpy())
+
+
 class Study:
     """The pieces at hand, and what the validation fold decides."""
 
@@ -51,7 +61,13 @@ class Study:
         self.validation, self.test = bench.judged("validation"), bench.fold("test")
         self.missing: list[str] = []
         self.sources = [name for name in BASELINES if self.has("validation", name) and self.has("test", name)]
-        self.said = {name: bench.read("validation", name) for name in self.sources}
+        raw = {name: bench.read("validation", name) for name in self.sources}
+        if self.has("validation", "llm"):
+            raw["llm"] = bench.read("validation", "llm")
+        shifts, self.shifts = (log_shifts_of(fold) for fold in (self.validation, self.test))
+        self.corrections = {name: fit_prior_shift(p, self.validation.column, shifts) for name, p in raw.items()}
+        self.said = {name: self.corrections[name].apply(p, shifts) for name, p in raw.items()}
+        self.llm = self.said.pop("llm", None)
         self.seeds = [seed for seed in SEEDS if self.has("test", f"llm-s{seed}")]
         values = {name: objective(p, self.validation.column) for name, p in self.said.items()}
         self.best = max(values, key=lambda name: values[name])
@@ -63,21 +79,25 @@ class Study:
             self.missing.append(f"{fold}/{name}")
         return found
 
+    def read(self, name: str) -> np.ndarray:
+        """A piece of the test fold, corrected as its source was on the validation fold."""
+        source = name.partition("-s")[0].partition("_random")[0]
+        found = self.bench.read("test", name)
+        return self.corrections[source].apply(found, self.shifts) if source in self.corrections else found
+
     def blends(self) -> dict[str, np.ndarray]:
         """Test distributions of both blends; the LLM's for each of its seeds."""
         settings, ids = BlendSettings(), self.test.examples.catalogue["advertiser_id"].to_numpy()
         pasts = Pasts.of(self.test.contexts, ids)
         one, two = self.pair
         others = fit_blend(self.said[one], self.said[two], self.validation, settings).pool
-        found = {f"{one}+{two}": others.combine(self.bench.read("test", one), self.bench.read("test", two), pasts)}
-        if not self.seeds or not self.has("validation", "llm"):
+        found = {f"{one}+{two}": others.combine(self.read(one), self.read(two), pasts)}
+        if self.llm is None:
             return found
-        llm = self.bench.read("validation", "llm")
-        partner = str(rank_partners(llm, self.said, self.validation, settings)["source"].iloc[0])
-        pool = fit_blend(llm, self.said[partner], self.validation, settings).pool
+        partner = str(rank_partners(self.llm, self.said, self.validation, settings)["source"].iloc[0])
+        pool = fit_blend(self.llm, self.said[partner], self.validation, settings).pool
         for seed in self.seeds:
-            mine = self.bench.read("test", f"llm-s{seed}")
-            found[f"llm-s{seed}+{partner}"] = pool.combine(mine, self.bench.read("test", partner), pasts)
+            found[f"llm-s{seed}+{partner}"] = pool.combine(self.read(f"llm-s{seed}"), self.read(partner), pasts)
         return found
 
 
@@ -114,7 +134,7 @@ def quality_rows(study: Study, ranks: Mapping[str, np.ndarray], blend: str) -> I
     """Every source's values; Q1 and Q2."""
     fold = study.test
     groups = groups_of(fold.contexts, fold.labels, fold.is_new, fold.examples.catalogue)
-    llms = [name for name in ranks if name.startswith("llm-s") and "+" not in name]
+    llms = [f"llm-s{seed}" for seed in study.seeds]
     mixed = [name for name in ranks if name.startswith("llm-s") and "+" in name]
     pairs = [(name, study.best) for name in llms] + [(name, blend) for name in mixed]
     found = judge(ranks, groups, rng=np.random.default_rng(1), settings=SETTINGS, pairs=pairs)
@@ -141,7 +161,7 @@ def exclusive_rows(study: Study, ranks: Mapping[str, np.ndarray]) -> Iterator[Ro
     for source in SEEDED:
         if study.has("test", f"{source}-s1"):
             column = study.test.column
-            second = {**ranks, "second": ranks_in_matrix(study.bench.read("test", f"{source}-s1"), column)}
+            second = {**ranks, "second": ranks_in_matrix(study.read(f"{source}-s1"), column)}
             found = exclusive_hits(second, "second", others, k=20, resamples=resamples)
             what = f"the same of a second seed of {source}"
             yield interval_row(f"Q3.{source}-s1", what, found)
@@ -191,15 +211,15 @@ def left_out_rows(study: Study) -> Iterator[Row]:
 def calibration_rows(study: Study) -> Iterator[Row]:
     """Q5."""
     column, forecasts = study.test.column, {}
-    popularity = study.bench.read("test", "popularity")
     for seed in study.seeds:
-        mine = study.bench.read("test", f"llm-s{seed}")
-        forecasts[f"llm-s{seed}"] = Forecasts.of_matrix(mine, column)
-        if study.has("validation", "llm"):
+        name = f"llm-s{seed}"
+        raw, mine = study.bench.read("test", name), study.read(name)
+        forecasts[f"{name}, as trained"], forecasts[name] = (Forecasts.of_matrix(p, column) for p in (raw, mine))
+        if study.llm is not None:
             for kind in ("temperature", "isotonic_top"):
-                fitted = fit_calibrator(kind, study.bench.read("validation", "llm"), study.validation.column)
-                forecasts[f"llm-s{seed}, {kind}"] = Forecasts.of_matrix(fitted.apply(mine), column)
-    forecasts["popularity"] = Forecasts.of_matrix(popularity, column)
+                fitted = fit_calibrator(kind, study.llm, study.validation.column)
+                forecasts[f"{name}, {kind}"] = Forecasts.of_matrix(fitted.apply(mine), column)
+    forecasts["popularity"] = Forecasts.of_matrix(study.read("popularity"), column)
     targets = {
         "top1_ece": "<= .01",
         "top10_ece": None,
@@ -234,10 +254,12 @@ def main() -> None:
     blends = study.blends()
     names = [*study.sources, *(f"llm-s{seed}" for seed in study.seeds)]
     names += [name for name in ("llm_random-s0",) if study.has("test", name)]
-    matrices = {name: study.bench.read("test", name) for name in names} | blends
+    matrices = {name: study.read(name) for name in names} | blends
     ranks = {name: ranks_in_matrix(p, study.test.column) for name, p in matrices.items()}
+    trained = {f"{name}, as trained": study.bench.read("test", name) for name in names}
+    ranks_as_trained = {name: ranks_in_matrix(p, study.test.column) for name, p in trained.items()}
     rows = [
-        *quality_rows(study, ranks, "+".join(study.pair)),
+        *quality_rows(study, ranks | ranks_as_trained, "+".join(study.pair)),
         *unseen_rows(study, matrices, "+".join(study.pair)),
         *exclusive_rows(study, ranks),
         *left_out_rows(study),

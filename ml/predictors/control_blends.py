@@ -8,7 +8,7 @@ nothing of how good they are afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ml.predictors.blocks import InBlocks
 from ml.predictors.dense import dense
 from ml.predictors.fold import Fold
 from ml.predictors.pooling import Pool
+from ml.predictors.prior_shift import PriorShift, Shifted, fit_prior_shift, log_shifts
 
 LLM = "llm"
 
@@ -62,23 +63,31 @@ class ControlBlends:
             where too few users tell.
         ids: shape (n_advertisers,), the fold's catalogue.
         popularity: shape (n_advertisers,).
+        corrections: by source, for what everybody has converted with lately.
         facts: validation users, pair and form of each blend, and recall of every pair and partner in cross-validation.
     """
 
     pools: list[tuple[str, str, Pool]]
     ids: np.ndarray
     popularity: np.ndarray
+    corrections: dict[str, PriorShift]
     facts: dict[str, Any]
 
-    def sources(self, fitted: Mapping[str, AdvertiserPredictor], llm: pd.DataFrame) -> list[Blended]:
+    def sources(
+        self, fitted: Mapping[str, AdvertiserPredictor], llm: pd.DataFrame, trained: UserContexts, now: UserContexts
+    ) -> list[Blended]:
         """The blends as sources of one day.
 
         Args:
             fitted: the sources they are made of, by name.
             llm: the LLM's predictions of the day.
+            trained: streams that `fitted` learned from.
+            now: everybody's streams of the day.
         """
         parts = {**fitted, LLM: FromTable(llm, self.ids, self.popularity)}
-        return [Blended(parts[first], parts[second], pool) for first, second, pool in self.pools]
+        shifts = log_shifts(trained, now, self.ids) if self.pools else {}
+        shifted = {name: Shifted(parts[name], correction, shifts) for name, correction in self.corrections.items()}
+        return [Blended(shifted[first], shifted[second], pool) for first, second, pool in self.pools]
 
 
 def choose_blends(
@@ -101,9 +110,13 @@ def choose_blends(
     ids = fold.examples.catalogue["advertiser_id"].to_numpy()
     facts: dict[str, Any] = {"validation_users": len(fold.labels)}
     if len(fold.labels) < settings.min_users or not (fold.column >= 0).any():
-        return ControlBlends([], ids, popularity, facts)
-    said = {name: source.probabilities(fold.contexts) for name, source in fitted.items()}
-    llm = FromTable(past, ids, popularity).probabilities(fold.contexts)
+        return ControlBlends([], ids, popularity, {}, facts)
+    parts = {**fitted, LLM: FromTable(past, ids, popularity)}
+    shifts = log_shifts(fold.examples.contexts, fold.examples.contexts, ids)
+    raw = {name: source.probabilities(fold.contexts) for name, source in parts.items()}
+    corrections = {name: fit_prior_shift(p, fold.column, shifts) for name, p in raw.items()}
+    said = {name: corrections[name].apply(p, shifts) for name, p in raw.items()}
+    llm = said.pop(LLM)
     pair, pairs = best_pair(said, fold, settings)
     partners = rank_partners(llm, said, fold, settings)
     partner = str(partners["source"].iloc[0])
@@ -117,4 +130,8 @@ def choose_blends(
             f"{pair[0]}+{pair[1]}": others.table.to_dict("records"),
         },
     }
-    return ControlBlends([(LLM, partner, mixed.pool), (*pair, others.pool)], ids, popularity, facts)
+    pools = [(LLM, partner, mixed.pool), (*pair, others.pool)]
+    used = {name for first, second, _ in pools for name in (first, second)}
+    corrections = {name: correction for name, correction in corrections.items() if name in used}
+    facts["prior_shifts"] = {name: asdict(correction) for name, correction in corrections.items()}
+    return ControlBlends(pools, ids, popularity, corrections, facts)

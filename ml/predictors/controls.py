@@ -86,7 +86,8 @@ def predict_controls(
         blends = blending.choose(everything)
         facts["blends"] = blends.facts
         tables += [
-            eligible(blend.predict(mine, k + gone), catalogue_ids, k) for blend in blends.sources(everything, llm)
+            eligible(blend.predict(mine, k + gone), catalogue_ids, k)
+            for blend in blends.sources(everything, llm, examples.contexts, contexts)
         ]
     return pd.concat(tables, ignore_index=True), facts
 

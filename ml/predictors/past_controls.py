@@ -17,6 +17,7 @@ from ml.contexts.build import build_contexts
 from ml.contexts.settings import ContextSettings
 from ml.contexts.stream import TrainingExamples
 from ml.lake import Lake
+from ml.predictors.base import AdvertiserPredictor
 from ml.predictors.catalogue import build_catalogue
 from ml.predictors.controls import Blending, eligible
 from ml.predictors.registry import BaselineSettings, baselines
@@ -53,7 +54,8 @@ def predict_past_controls(
     """
     sources = baselines(settings)
     days = sorted(pd.to_datetime(llm["day"]).dt.date.unique())
-    total, fitted = len(sources) + len(days), {}
+    fitted: dict[str, AdvertiserPredictor] = {}
+    total = len(sources) + len(days)
     for done, source in enumerate(sources, start=1):
         fitted[source.name] = source.fit(examples)
         progress(done, total, "sources and snapshots")
@@ -65,8 +67,10 @@ def predict_past_controls(
         mine = everyone.take(np.flatnonzero(np.isin(everyone.user_ids, said["user_id"].unique())))
         ids = _catalogue_ids(lake, day, min_users)
         gone = int((~examples.catalogue["advertiser_id"].isin(ids)).sum())
-        speaking = [*fitted.values(), *blends.sources(fitted, said)]
-        tables += [eligible(source.predict(mine, k + gone), ids, k) for source in speaking]
+        blended = blends.sources(fitted, said, examples.contexts, everyone)
+        predicted = [source.predict(mine, k + gone) for source in fitted.values()]
+        predicted += [blend.predict(mine, k + gone) for blend in blended]
+        tables += [eligible(table, ids, k) for table in predicted]
         progress(done, total, "sources and snapshots")
     return pd.concat(tables, ignore_index=True)
 

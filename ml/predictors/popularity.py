@@ -47,10 +47,7 @@ class Popularity(InBlocks):
     def fit(self, examples: TrainingExamples) -> Self:
         """Count the conversions in the streams."""
         self.catalogue_ids = catalogue_ids_of(examples.catalogue)
-        histories = read_histories(examples.contexts, self.catalogue_ids)
-        weights = recency(histories.day, examples.contexts.as_of, self.settings.half_life_days)
-        counts = np.bincount(histories.column, weights, minlength=len(self.catalogue_ids)) + self.settings.smoothing
-        self.shares = counts / counts.sum()
+        self.shares = recent_shares(examples.contexts, self.catalogue_ids, self.settings)
         self.model_version = version(self.name, self.settings, self.catalogue_ids, self.shares)
         return self
 
@@ -61,6 +58,14 @@ class Popularity(InBlocks):
     def probabilities(self, contexts: UserContexts) -> np.ndarray:
         """The same distribution for every user, shape (n_users, n_advertisers)."""
         return np.broadcast_to(self.shares, (len(contexts), len(self.shares)))
+
+
+def recent_shares(contexts: UserContexts, advertiser_ids: np.ndarray, settings: PopularitySettings) -> np.ndarray:
+    """Share of recency-weighted, smoothed conversion counts in some streams, shape (n_advertisers,), sums to 1."""
+    histories = read_histories(contexts, advertiser_ids)
+    weights = recency(histories.day, contexts.as_of, settings.half_life_days)
+    counts = np.bincount(histories.column, weights, minlength=len(advertiser_ids)) + settings.smoothing
+    return np.asarray(counts / counts.sum())
 
 
 def recency(day: np.ndarray, as_of: date, half_life_days: float) -> np.ndarray:
