@@ -13,6 +13,7 @@ def advertiser_predictions(context: dg.AssetExecutionContext, workspace: Workspa
     from ml.contexts.store import read_contexts, tokens_of
     from ml.llm.incremental import score_changed
     from ml.predictors.catalogue import build_catalogue
+    from ml.predictors.prior_shift import PriorShift
     from orchestration.llm import cost_of, earlier_states, load_llm, same_model
 
     stage = workspace.stage(context)
@@ -25,7 +26,9 @@ def advertiser_predictions(context: dg.AssetExecutionContext, workspace: Workspa
     with stage.workspace.lake.connect(as_of=stage.day) as con:
         catalogue = build_catalogue(con, stage.day, min_users=stage.settings.catalogue.min_users)
     catalogue.to_parquet((work := stage.work()) / "catalogue.parquet", index=False)
-    predictor, earlier = load_llm(stage).with_catalogue(catalogue), earlier_states(stage)
+    correction = PriorShift(**stage.workspace.manifest(stage.input("past_predictions"))["prior_shift"])
+    predictor = load_llm(stage).with_catalogue(catalogue).with_prior_shift(correction, contexts)
+    earlier = earlier_states(stage)
     scored = score_changed(
         predictor, mine, settings.top_k, work, shards=settings.shards, earlier=earlier, progress=stage.progress
     )

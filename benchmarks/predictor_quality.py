@@ -49,8 +49,7 @@ SETTINGS = EvaluationSettings(resamples=2000)
 
 def log_shifts_of(fold: Fold) -> Shifts:
     """What has been bought lately against always, at the fold's cutoff."""
-    streams = fold.examples.contexts
-    return log_shifts(streams, streams, fold.examples.catalogue["advertiser_id"].to_numpy())
+    return log_shifts(fold.examples.contexts, fold.examples.catalogue["advertiser_id"].to_numpy())
 
 
 class Study:

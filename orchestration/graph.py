@@ -67,8 +67,8 @@ NODES: dict[str, Node] = {
             "model",
             "predictor",
             ("advertiser_llm", *RAW_TABLES),
-            ("predictions", "seed"),
-            code_version="2",  # with interests
+            ("predictions", "timeline", "seed"),
+            code_version="3",  # with interests, corrected for prior shift
         ),
         Node(
             "past_control_predictions",
@@ -78,7 +78,12 @@ NODES: dict[str, Node] = {
             ("blends", "predictions", "seed"),
         ),
         Node(
-            "advertiser_predictions", "daily", "predictor", ("advertiser_llm", "user_contexts"), ("predictions", "seed")
+            "advertiser_predictions",
+            "daily",
+            "predictor",
+            ("advertiser_llm", "past_predictions", "user_contexts"),
+            ("predictions", "seed"),
+            code_version="2",
         ),
         Node(
             "control_predictions",

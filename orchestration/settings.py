@@ -66,6 +66,9 @@ class PredictionSettings(BaseModel):
     what the model had read. False reads every user every day."""
     past_users: int = Field(2000, ge=1)
     """Users (a seeded sample) scored at past snapshots to give the ranker's training rows their priors."""
+    min_labels: int = Field(200, ge=1)
+    """Of these users, those who must have converted in the label window of the first snapshot for the LLM to be
+    corrected for what everybody has converted with lately: with fewer, chance would choose by how much."""
 
 
 class CheckSettings(BaseModel):

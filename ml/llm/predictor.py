@@ -34,6 +34,7 @@ from ml.llm.settings import LLMSettings
 from ml.llm.tokens import LineTokenizer
 from ml.llm.train import train
 from ml.predictors.predictions import from_likeliest
+from ml.predictors.prior_shift import PriorShift
 from ml.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -206,10 +207,26 @@ class LLMPredictor:
                 text[fresh] = embed_lines(
                     frozen, after[fresh].tolist(), self._tokenizer, self.settings.score_batch_tokens, self._device
                 )
-        other = LLMPredictor(self.base, self.settings, seed=self.seed, model_version=self.model_version)
-        other.__dict__.update(self.__dict__)
+        other = self._copy()
         other.catalogue = catalogue.reset_index(drop=True)
         other._use(self._head.for_catalogue(rows, text, catalogue["conversions"].to_numpy()))
+        return other
+
+    def with_prior_shift(self, correction: PriorShift, everyone: UserContexts) -> LLMPredictor:
+        """This model, corrected for what everybody has converted with lately (see `ml.predictors.prior_shift`).
+
+        Args:
+            correction: fitted on the validation window.
+            everyone: streams of the day that is forecast from.
+        """
+        other = self._copy()
+        added = correction.of_day(everyone, self.advertiser_ids)
+        other._scores = CatalogueScores(self._head, self._config["temperature"] / correction.sharpness, added)
+        return other
+
+    def _copy(self) -> LLMPredictor:
+        other = LLMPredictor(self.base, self.settings, seed=self.seed, model_version=self.model_version)
+        other.__dict__.update(self.__dict__)
         return other
 
     def _take_up(self, directory: Path) -> None:

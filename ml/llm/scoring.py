@@ -25,12 +25,14 @@ class CatalogueScores:
     Args:
         head: trained.
         temperature: what logits are divided by.
+        added: to every user's logits after that, shape (n_advertisers,); None: nothing.
     """
 
-    def __init__(self, head: AdvertiserHead, temperature: float) -> None:
+    def __init__(self, head: AdvertiserHead, temperature: float, added: np.ndarray | None = None) -> None:
         import torch
 
         self.head, self.temperature = head, temperature
+        self.added = None if added is None else torch.from_numpy(added.astype(np.float32))
         with torch.inference_mode():
             self.advertisers = head.advertisers()
 
@@ -76,7 +78,8 @@ class CatalogueScores:
     def _logits(self, hidden: np.ndarray) -> torch.Tensor:
         import torch
 
-        return self.head.scores(torch.from_numpy(hidden), *self.advertisers) / self.temperature
+        logits = self.head.scores(torch.from_numpy(hidden), *self.advertisers) / self.temperature
+        return logits if self.added is None else logits + self.added
 
 
 def _top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

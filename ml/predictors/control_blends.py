@@ -74,18 +74,17 @@ class ControlBlends:
     facts: dict[str, Any]
 
     def sources(
-        self, fitted: Mapping[str, AdvertiserPredictor], llm: pd.DataFrame, trained: UserContexts, now: UserContexts
+        self, fitted: Mapping[str, AdvertiserPredictor], llm: pd.DataFrame, contexts: UserContexts
     ) -> list[Blended]:
         """The blends as sources of one day.
 
         Args:
             fitted: the sources they are made of, by name.
             llm: the LLM's predictions of the day.
-            trained: streams that `fitted` learned from.
-            now: everybody's streams of the day.
+            contexts: everybody's streams of the day.
         """
         parts = {**fitted, LLM: FromTable(llm, self.ids, self.popularity)}
-        shifts = log_shifts(trained, now, self.ids) if self.pools else {}
+        shifts = log_shifts(contexts, self.ids) if self.pools else {}
         shifted = {name: Shifted(parts[name], correction, shifts) for name, correction in self.corrections.items()}
         return [Blended(shifted[first], shifted[second], pool) for first, second, pool in self.pools]
 
@@ -112,7 +111,7 @@ def choose_blends(
     if len(fold.labels) < settings.min_users or not (fold.column >= 0).any():
         return ControlBlends([], ids, popularity, {}, facts)
     parts = {**fitted, LLM: FromTable(past, ids, popularity)}
-    shifts = log_shifts(fold.examples.contexts, fold.examples.contexts, ids)
+    shifts = log_shifts(fold.examples.contexts, ids)
     raw = {name: source.probabilities(fold.contexts) for name, source in parts.items()}
     corrections = {name: fit_prior_shift(p, fold.column, shifts) for name, p in raw.items()}
     said = {name: corrections[name].apply(p, shifts) for name, p in raw.items()}

@@ -87,7 +87,7 @@ def predict_controls(
         facts["blends"] = blends.facts
         tables += [
             eligible(blend.predict(mine, k + gone), catalogue_ids, k)
-            for blend in blends.sources(everything, llm, examples.contexts, contexts)
+            for blend in blends.sources(everything, llm, contexts)
         ]
     return pd.concat(tables, ignore_index=True), facts
 

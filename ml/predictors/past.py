@@ -23,6 +23,7 @@ from ml.llm.predictor import LLMPredictor
 from ml.predictors.catalogue import build_catalogue
 from ml.predictors.placebo import placebo
 from ml.predictors.predictions import write_predictions
+from ml.predictors.prior_shift import UNCHANGED, PriorShift, fit_prior_shift, log_shifts
 from ml.progress import Progress, silent
 
 
@@ -35,11 +36,13 @@ def predict_past(
     *,
     min_users: int,
     k: int,
+    labels: pd.DataFrame,
+    min_labels: int,
     rng: np.random.Generator,
     work: Path,
     progress: Progress = silent,
-) -> pd.DataFrame:
-    """Predictions of the LLM, and of its placebo, for some users at each snapshot.
+) -> tuple[pd.DataFrame, PriorShift]:
+    """Predictions of the LLM, and of its placebo, for some users at each snapshot, corrected for prior shift.
 
     Args:
         predictor: loaded; its labels were all known by the first snapshot.
@@ -49,26 +52,50 @@ def predict_past(
         settings: of the contexts.
         min_users: of the catalogue, see `build_catalogue`.
         k: advertisers a user.
+        labels: user_id, advertiser_id: of the label window of the first snapshot; the correction is fitted on them.
+        min_labels: below which there is no correction: chance would choose it.
         rng: draws the placebo's shuffles.
         work: where the table is written.
         progress: told the tokens done.
 
     Returns:
-        A table of `ml.predictors.predictions` with sources "llm" and "placebo"; the LLM's interests lie beside it.
+        A table of `ml.predictors.predictions` with sources "llm" and "placebo", the interests beside it; and the correction.
     """
-    contexts = [_of_users(build_contexts(lake, day, settings), users) for day in snapshots]
+    everyone = [build_contexts(lake, day, settings) for day in snapshots]
+    contexts = [_of_users(snapshot, users) for snapshot in everyone]
     hidden = _hidden_states(predictor, contexts, progress)
-    tables, interests = [], []
-    for snapshot, states in zip(contexts, hidden, strict=True):
+    tables, interests, correction = [], [], UNCHANGED
+    for place, (all_of_day, snapshot, states) in enumerate(zip(everyone, contexts, hidden, strict=True)):
         with lake.connect(as_of=snapshot.as_of) as con:
             catalogue = build_catalogue(con, snapshot.as_of, min_users=min_users)
-        table = predictor.with_catalogue(catalogue).table(states, snapshot, k)
+        speaking = predictor.with_catalogue(catalogue)
+        if place == 0:
+            correction = _correction(speaking, states, snapshot, all_of_day, labels, min_labels)
+        table = speaking.with_prior_shift(correction, all_of_day).table(states, snapshot, k)
         tables += [table, placebo(table, snapshot, rng)]
         interests.append(predictor.interests(states, snapshot))
     predictions = pd.concat(tables, ignore_index=True)
     write_predictions(predictions, work)
     write_interests(pd.concat(interests, ignore_index=True), work)
-    return predictions
+    return predictions, correction
+
+
+def _correction(
+    predictor: LLMPredictor,
+    states: np.ndarray,
+    contexts: UserContexts,
+    everyone: UserContexts,
+    labels: pd.DataFrame,
+    min_labels: int,
+) -> PriorShift:
+    """Fitted on the labels of the users at hand."""
+    row = pd.Index(contexts.user_ids).get_indexer(pd.Index(labels["user_id"]))
+    known = labels["advertiser_id"].to_numpy()[row >= 0]
+    if len(known) < min_labels:
+        return UNCHANGED
+    column = pd.Index(predictor.advertiser_ids).get_indexer(pd.Index(known))
+    shifts = log_shifts(everyone, predictor.advertiser_ids)
+    return fit_prior_shift(predictor.distribution(states[row[row >= 0]]), column, shifts)
 
 
 def _of_users(contexts: UserContexts, users: np.ndarray) -> UserContexts:

@@ -67,7 +67,7 @@ def predict_past_controls(
         mine = everyone.take(np.flatnonzero(np.isin(everyone.user_ids, said["user_id"].unique())))
         ids = _catalogue_ids(lake, day, min_users)
         gone = int((~examples.catalogue["advertiser_id"].isin(ids)).sum())
-        blended = blends.sources(fitted, said, examples.contexts, everyone)
+        blended = blends.sources(fitted, said, everyone)
         predicted = [source.predict(mine, k + gone) for source in fitted.values()]
         predicted += [blend.predict(mine, k + gone) for blend in blended]
         tables += [eligible(table, ids, k) for table in predicted]

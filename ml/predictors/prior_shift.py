@@ -48,6 +48,15 @@ class PriorShift:
     strength: float
     sharpness: float
 
+    def of_day(self, contexts: UserContexts, advertiser_ids: np.ndarray) -> np.ndarray:
+        """What is added to every user's log probabilities on a day, shape (n_advertisers,).
+
+        Args:
+            contexts: everybody's streams of the day.
+            advertiser_ids: shape (n_advertisers,).
+        """
+        return self.strength * log_shifts(contexts, advertiser_ids)[self.half_life_days]
+
     def apply(self, probabilities: np.ndarray, shifts: Shifts) -> np.ndarray:
         """Float64, shape as `probabilities`, (n_users, n_advertisers); rows sum to 1.
 
@@ -57,6 +66,10 @@ class PriorShift:
         """
         logs = np.log(np.maximum(probabilities, SMALLEST))
         return softmax(self.sharpness * logs + self.strength * shifts[self.half_life_days])
+
+
+UNCHANGED = PriorShift(HALF_LIVES[0], strength=0.0, sharpness=1.0)
+"""Where nothing tells how to correct."""
 
 
 class Shifted(InBlocks):
@@ -88,19 +101,19 @@ class Shifted(InBlocks):
         return self.correction.apply(self.source.probabilities(contexts), self.shifts)
 
 
-def log_shifts(trained: UserContexts, now: UserContexts, advertiser_ids: np.ndarray) -> Shifts:
+def log_shifts(contexts: UserContexts, advertiser_ids: np.ndarray) -> Shifts:
     """log(recent share / overall share) of every advertiser by half-life, each of shape (n_advertisers,).
 
     Args:
-        trained: streams that the source learned from: their overall shares are what it takes for granted.
-        now: streams of the day that is forecast from.
+        contexts: streams of the day that is forecast from.
         advertiser_ids: shape (n_advertisers,).
     """
-    overall = recent_shares(trained, advertiser_ids, PopularitySettings(half_life_days=FOREVER))
-    return {
-        half_life: np.log(recent_shares(now, advertiser_ids, PopularitySettings(half_life_days=half_life)) / overall)
-        for half_life in HALF_LIVES
-    }
+
+    def shares(half_life: float) -> np.ndarray:
+        return recent_shares(contexts, advertiser_ids, PopularitySettings(half_life_days=half_life))
+
+    overall = shares(FOREVER)
+    return {half_life: np.log(shares(half_life) / overall) for half_life in HALF_LIVES}
 
 
 def fit_prior_shift(probabilities: np.ndarray, column: np.ndarray, shifts: Shifts) -> PriorShift:
@@ -112,7 +125,7 @@ def fit_prior_shift(probabilities: np.ndarray, column: np.ndarray, shifts: Shift
         shifts: of the fold, see `log_shifts`.
     """
     inside = np.flatnonzero(column >= 0)
-    best, least = PriorShift(HALF_LIVES[0], 0.0, 1.0), np.inf
+    best, least = UNCHANGED, np.inf
     logs = np.log(np.maximum(probabilities[inside], SMALLEST))
     for half_life, shift in shifts.items() if len(inside) else ():
         sharpness, strength = likeliest_weights([logs, np.broadcast_to(shift, logs.shape)], column[inside])

@@ -62,7 +62,7 @@ def test_without_a_shift_or_labels_nothing_changes() -> None:
 def test_shifts_follow_what_was_converted_with_lately() -> None:
     examples = build_examples([[0, 0, 0, 1]] * 20 + [[0, 0, 1, 1]] * 20)
     contexts, ids = examples.contexts, examples.catalogue["advertiser_id"].to_numpy()
-    found = log_shifts(contexts, contexts, ids)
+    found = log_shifts(contexts, ids)
     assert set(found) == set(HALF_LIVES)
     for shift in found.values():
         assert shift.shape == ids.shape and shift[1] > 0 > shift[0]
@@ -75,7 +75,7 @@ def test_a_shifted_source_keeps_its_name_and_says_that_it_is_another() -> None:
     examples = build_examples([list(rng.integers(0, 5, 6)) for _ in range(40)])
     source = Cooccurrence().fit(examples)
     contexts, ids = examples.contexts, source.advertiser_ids
-    shifts = log_shifts(contexts, contexts, ids)
+    shifts = log_shifts(contexts, ids)
     same, other = (Shifted(source, PriorShift(14.0, strength, 1.0), shifts) for strength in (0.0, 1.0))
     np.testing.assert_allclose(same.probabilities(contexts), source.probabilities(contexts), atol=1e-11)
     assert not np.allclose(other.probabilities(contexts), source.probabilities(contexts))
