@@ -92,7 +92,8 @@ def llm_metrics(metrics: Mapping[str, float], sizes: Mapping[str, float], temper
 def ranker_metrics(quality: Mapping[str, Mapping[str, float]], sizes: Mapping[str, float]) -> Figures:
     """How the arms' rankers order the calibration rows, and their sizes."""
     found = {metric_name("calibration", arm, what): value for arm, by in quality.items() for what, value in by.items()}
-    return {**found, **volumes(sizes)}
+    steadied = {"_".join(map(steady, name.split("_", 1))): value for name, value in sizes.items()}
+    return {**found, **volumes(steadied)}
 
 
 def curve_metrics(entry: Mapping[str, float]) -> Figures:
