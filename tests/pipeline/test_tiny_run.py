@@ -21,7 +21,7 @@ def test_report_has_the_documented_keys(tiny_run: Pipeline):
     assert len(blends) == 2 and all("+" in name for name in blends)
     assert any(name.startswith("llm+") for name in blends)
     assert set(report["predictor_costs"]) == SOURCES - {"placebo"}
-    assert {"none", "llm", "placebo"} == set(report["ranker"])
+    assert {"none", *SOURCES, *blends} == set(report["ranker"])
     assert {"conventional", "llm"} <= set(report["retrieval"])
     for source in SOURCES:
         for metric in ("recall@1", "recall@5", "recall@10", "recall@20", "new_recall@10"):
