@@ -14,13 +14,21 @@ import json
 from datetime import date
 import mlflow, numpy as np, pandas as pd
 from safetensors.torch import load_file
+from ml.contexts.store import read_contexts
 from ml.predictors.predictions import read_predictions
+from ml.predictors.prior_shift import PriorShift
 from orchestration.workspace import Workspace
 space, day = Workspace(), date.fromisoformat({DAY!r})
 mlflow.set_tracking_uri("sqlite:///" + str(space.settings.out.absolute()) + "/mlflow.db")
 model = mlflow.pyfunc.load_model("models:/advertiser_llm@challenger")
 found = model.predict(pd.DataFrame({{"contexts": [str(space.table("user_contexts", day) / "contexts")]}}))
 published = read_predictions(space.table("advertiser_predictions", day))
+past = next((space.root / "models" / "past_predictions").glob("*/manifest.json"))
+correction = PriorShift(**json.loads(past.read_text())["prior_shift"])
+ids = pd.read_parquet(space.table("advertiser_predictions", day) / "catalogue.parquet")["advertiser_id"]
+shift = pd.Series(correction.of_day(read_contexts(space.table("user_contexts", day) / "contexts"), ids.to_numpy()), ids)
+said = np.log(published["probability"]) - published["advertiser_id"].map(shift)
+published["probability"] = np.exp(said / correction.sharpness)
 both = found.merge(published, on=["user_id", "advertiser_id"], suffixes=("_found", "_published"))
 shared = len(both) / len(published)
 head = next((space.root / "models" / "advertiser_llm").glob("*/head.safetensors"))
@@ -35,7 +43,7 @@ print(json.dumps([shared, float(spread), *versions]))
     assert done.returncode == 0, done.stderr
     shared, spread, found, published = json.loads(done.stdout.splitlines()[-1])
     assert found == published
-    # The catalogue of the day may hold other advertisers than that of the training: within a user, probabilities
+    # What is published is corrected for prior shift. The catalogue of the day may hold other advertisers than that of the training: within a user, probabilities
     # then differ by one common factor, and nothing else; but for those never trained on, whose bias goes by what is
     # known of them on the day.
     assert shared > 0.8
