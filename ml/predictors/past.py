@@ -59,7 +59,8 @@ def predict_past(
         progress: told the tokens done.
 
     Returns:
-        A table of `ml.predictors.predictions` with sources "llm" and "placebo", the interests beside it; and the correction.
+        A table of `ml.predictors.predictions` with sources "llm" and "placebo" (the LLM's interests lie beside it); and
+        the correction.
     """
     everyone = [build_contexts(lake, day, settings) for day in snapshots]
     contexts = [_of_users(snapshot, users) for snapshot in everyone]

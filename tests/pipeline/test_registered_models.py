@@ -43,9 +43,9 @@ print(json.dumps([shared, float(spread), *versions]))
     assert done.returncode == 0, done.stderr
     shared, spread, found, published = json.loads(done.stdout.splitlines()[-1])
     assert found == published
-    # What is published is corrected for prior shift. The catalogue of the day may hold other advertisers than that of the training: within a user, probabilities
-    # then differ by one common factor, and nothing else; but for those never trained on, whose bias goes by what is
-    # known of them on the day.
+    # What is published is corrected for prior shift. The catalogue of the day may hold other advertisers than that of
+    # the training: within a user, probabilities then differ by one common factor, and nothing else; but for those never
+    # trained on, whose bias goes by what is known of them on the day.
     assert shared > 0.8
     assert spread < 1e-4
 
