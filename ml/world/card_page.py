@@ -48,6 +48,10 @@ _DIFFERENCES = """\
 * Repeats: the purchase log is made of reviews, and people review an item once. In the world goods are used up and
   bought again, so that a larger share of the next advertisers is known already; compare recall of *new* advertisers.
 * Time: the window after the snapshot is {window} days in the world, a quarter in the purchase log.
+* Rates: people of the world click and convert several times as often as the published averages say, on purpose: at
+  real rates some thousand users would leave too few conversions to learn from or to judge by. Gains do not carry over.
+* New advertisers: cooccurrence adds less to popularity in the world than in the purchase log, as tastes for brands of
+  different kinds of goods hang together less; what a source gains on new advertisers there says little about real logs.
 * Delays: the published ones run from the click to the conversion, those of the world from the conversion to the moment
   it becomes known, which is what a daily pipeline has to wait for.
 * The purchase log has neither impressions nor searches; the world's searches carry intent in words, composed so that
