@@ -19,7 +19,7 @@ def ranker(
     from ml.llm.interests import read_interests
     from ml.predictors.predictions import read_predictions
     from ml.ranking.interests import with_interests
-    from ml.ranking.training import train_arms
+    from ml.ranking.training import REGISTERED, train_arms
     from ml.report.metric_names import ranker_metrics
     from orchestration import datasets
 
@@ -40,7 +40,7 @@ def ranker(
         )
         metrics = ranker_metrics(trained.quality, sizes := trained.sizes)
         headline = ("calibration/llm/auc", "calibration/none/auc")
-        run.register(work / "llm", loader="ranker", champion=True, metrics=metrics, headline=headline)
+        run.register(work / REGISTERED, loader="ranker", champion=True, metrics=metrics, headline=headline)
     return stage.publish(
         work,
         rows=trained.rows["train"],

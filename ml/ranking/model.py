@@ -10,6 +10,7 @@ and model.json says so; without P(conversion) there is no model.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,9 +85,14 @@ class RankingModel:
 
 
 def train_model(
-    features: pd.DataFrame | Features, rows: pd.DataFrame, settings: RankerSettings, *, seed: int
+    features: pd.DataFrame | Features,
+    rows: pd.DataFrame,
+    settings: RankerSettings,
+    *,
+    seed: int,
+    targets: Collection[str] = tuple(TARGETS),
 ) -> RankingModel:
-    """A ranker for every target that the rows allow; see `ml.ranking.ranker.train_ranker`.
+    """A ranker for every target asked for that the rows allow; see `ml.ranking.ranker.train_ranker`.
 
     Raises:
         BadInput: the train rows hold no conversion, or nothing else.
@@ -94,7 +100,9 @@ def train_model(
     rankers, missing = {}, {}
     for name, target in TARGETS.items():
         mine = target.among(rows) & (rows["split"] == "train").to_numpy()
-        if name != CONVERSION and not are_impressions(rows):
+        if name != CONVERSION and name not in targets:
+            missing[name] = "not asked for"
+        elif name != CONVERSION and not are_impressions(rows):
             missing[name] = "the log has no impressions"
         elif name != CONVERSION and len(np.unique(target.labels(rows)[mine])) < 2:
             missing[name] = f"{int(target.labels(rows)[mine].sum())} of {int(mine.sum())} train rows have it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.ranking.score import ScoreSettings
-from ml.ranking.targets import AttributionSettings
+from ml.ranking.targets import CLICK, CLICK_CONVERSION, CONVERSION, AttributionSettings, TargetName
 
 
 class RankerSettings(BaseModel):
@@ -24,6 +24,9 @@ class RankerSettings(BaseModel):
     """Share of the users' snapshots whose priors are hidden in training, so that a ranker knows what to do without."""
     attribution: AttributionSettings = AttributionSettings()
     """How long after an impression clicks and conversions count."""
+    compared_targets: tuple[TargetName, ...] = (CONVERSION, CLICK, CLICK_CONVERSION)
+    """What the arms that are only compared are trained to forecast: enough to judge them and to rank by. The arm that
+    is registered and served forecasts everything."""
     score: ScoreSettings = ScoreSettings()
     """How bids and probabilities become the score that ads are ranked by."""
     rounds: int = Field(400, ge=1)

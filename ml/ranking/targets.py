@@ -16,12 +16,17 @@ without, a click. It does not know features.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-CLICK, CLICK_CONVERSION, VIEW_CONVERSION, CONVERSION = "click", "click_conversion", "view_conversion", "conversion"
+TargetName = Literal["conversion", "click", "click_conversion", "view_conversion"]
+CONVERSION: TargetName = "conversion"
+CLICK: TargetName = "click"
+CLICK_CONVERSION: TargetName = "click_conversion"
+VIEW_CONVERSION: TargetName = "view_conversion"
 LABELS = ("clicked", "click_converted", "view_converted")
 """Columns of ranker rows beside `label`; 0 on sampled negatives, where nothing was shown."""
 
@@ -66,7 +71,7 @@ class Target:
         return found
 
 
-TARGETS = {
+TARGETS: dict[str, Target] = {
     CONVERSION: Target("label"),
     CLICK: Target("clicked"),
     CLICK_CONVERSION: Target("click_converted", clicked=1),

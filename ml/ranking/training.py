@@ -26,6 +26,9 @@ from ml.ranking.settings import RankerSettings
 from ml.ranking.targets import CLICK, CONVERSION, TARGETS
 from ml.timeline import Timeline
 
+REGISTERED = "llm"
+"""The arm that is registered and served."""
+
 
 @dataclass(frozen=True)
 class TrainedArms:
@@ -90,7 +93,8 @@ def train_arms(
     with TemporaryDirectory(dir=directory, prefix=".features-") as scratch:
         stored = store_arms(lake, rows, priors, Path(scratch), converts)
         for done, (arm, features) in enumerate(stored.items(), start=1):
-            models[arm] = train_model(features, rows, settings, seed=seed)
+            targets = TARGETS if arm == REGISTERED else settings.compared_targets
+            models[arm] = train_model(features, rows, settings, seed=seed, targets=targets)
             models[arm].save(directory / arm)
             quality[arm] = _order(models[arm], features, rows)
             progress(done, len(stored), "arms")

@@ -122,6 +122,9 @@ def test_a_saved_model_says_the_same_and_why_a_target_is_missing(trained, tmp_pa
     few = train_model(features, unclicked, RankerSettings(threads=1, rounds=5), seed=1)
     assert set(few.rankers) == {CONVERSION, VIEW_CONVERSION}
     assert few.missing[CLICK].startswith("0 of") and few.formula == "1000 * bid * P(conversion | impression)"
+    compared = train_model(features, rows, RankerSettings(threads=1, rounds=5), seed=1, targets=[CLICK])
+    assert set(compared.rankers) == {CONVERSION, CLICK}
+    assert set(compared.missing.values()) == {"not asked for"}
     bought = train_model(features, unclicked.assign(surface=None), RankerSettings(threads=1, rounds=5), seed=1)
     assert set(bought.rankers) == {CONVERSION} and "no impressions" in bought.missing[CLICK]
 
