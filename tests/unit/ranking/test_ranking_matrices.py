@@ -105,9 +105,13 @@ def test_a_block_of_one_row_is_a_row_of_the_block():
     assert not np.isnan(whole).any()
 
 
-def test_p_converts_learns_from_closed_windows_only(frames, tmp_path):
-    """Whatever becomes known after the predictor cutoff changes nothing; what was known before does."""
+def test_p_converts_learns_from_closed_windows_only(tmp_path):
+    """Whatever becomes known after the predictor cutoff changes nothing; what was known before does.
+
+    Many users with few conversions, most of them known late: one that becomes known too late would make a label.
+    """
     rng = np.random.default_rng(1)
+    frames = random_frames(rng, first=date(2024, 1, 1), n_days=30, n_users=50, events_per_user=4, late_share=0.8)
     cutoff = TIMELINE.predictor_cutoff
     lakes = [
         write_lake(scrambled, tmp_path / str(number))
