@@ -12,7 +12,6 @@ from orchestration.stage import Stage
 
 def evaluate_day(stage: Stage) -> dict[str, Any]:
     """The evaluation's sections of report.json for the stage's day."""
-    from ml.candidates.ad_retrieval import AdRetrieval
     from ml.contexts.store import read_contexts
     from ml.evaluation.study import labelled, study_predictors, study_ranker, study_retrieval
     from ml.llm.interests import read_interests
@@ -20,6 +19,7 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     from ml.ranking.converts import ConvertsModel
     from ml.ranking.interests import with_interests
     from ml.ranking.model import MODEL, RankingModel
+    from orchestration.candidates import index_for, quota_in_use
 
     settings, lake, timeline = stage.settings, stage.workspace.lake, stage.timeline
     llm_directory, ranker_directory = stage.input("advertiser_predictions"), stage.input("ranker")
@@ -33,8 +33,10 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     shown = settings.evaluation
     predictors = study_predictors(predictions, contexts, labels, is_new, catalogue, shown, rng[0])
     stage.progress(1, 3, "parts")
-    retrieval = AdRetrieval.load(stage.input("retrieval_model"))
-    found = study_retrieval(retrieval, predictions, labels, is_new, settings.candidates, shown, rng[1])
+    tested = contexts.take(np.flatnonzero(np.isin(contexts.user_ids, labels["user_id"].to_numpy(dtype=object))))
+    retrieval, _ = index_for(stage, tested)
+    quota, chosen = quota_in_use(stage), settings.candidates
+    found = study_retrieval(retrieval, predictions, labels, is_new, chosen, shown, rng[1], quota=quota)
     stage.progress(2, 3, "parts")
     models = {path.parent.name: RankingModel.load(path.parent) for path in sorted(ranker_directory.glob(f"*/{MODEL}"))}
     interests = read_interests(llm_directory)

@@ -26,7 +26,8 @@ EXPERIMENTS = {
         "Fine-tunings of the advertiser LLM: loss over training tokens, and held-out users beside popularity.",
     ),
     "retrieval_model": Experiment(
-        "retrieval-model", "The conventional generator's matrix factorisation: who clicked and converted on which ad."
+        "retrieval-model",
+        "The conventional generator's two towers: a user's stream and an ad's features.",
     ),
     "ranker": Experiment(
         "ranker", "XGBoost rankers, one an arm on the same rows: without priors, with the LLM's, with the placebo's."

@@ -95,8 +95,29 @@ NODES: dict[str, Node] = {
             ),
             ("blends", "seed"),
         ),
-        Node("retrieval_model", "model", "candidates", RAW_TABLES, ("candidates", "seed")),
-        Node("candidate_sets", "daily", "candidates", ("retrieval_model", "advertiser_predictions"), ("candidates",)),
+        Node(
+            "retrieval_model",
+            "model",
+            "candidates",
+            ("training_examples", *RAW_TABLES),
+            ("candidates.tower", "seed"),
+            code_version="2",  # two towers
+        ),
+        Node(
+            "candidate_quota",
+            "model",
+            "candidates",
+            ("retrieval_model", "training_examples", "past_predictions", *RAW_TABLES),
+            ("candidates", "evaluation.resamples", "seed"),
+        ),
+        Node(
+            "candidate_sets",
+            "daily",
+            "candidates",
+            ("retrieval_model", "candidate_quota", "user_contexts", "advertiser_predictions", *RAW_TABLES),
+            ("candidates",),
+            code_version="2",
+        ),
         Node(
             "ranker",
             "model",
@@ -113,13 +134,15 @@ NODES: dict[str, Node] = {
                 "control_predictions",
                 "advertiser_predictions",
                 "candidate_sets",
+                "candidate_quota",
                 "retrieval_model",
+                "user_contexts",
                 "ranker",
                 *RAW_TABLES,
             ),
             ("evaluation", "timeline", "seed"),
             reads_outcomes=True,
-            code_version="4",  # pCTR beside P(conversion)
+            code_version="5",  # candidates of a day by its own index
         ),
         Node("report", "daily", "evaluation", ("evaluation",), ()),
     )

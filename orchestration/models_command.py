@@ -22,7 +22,7 @@ from orchestration.workspace import Workspace
 MAIN_METRICS = {
     "advertiser_llm": ("validation/llm/log_loss", "validation/popularity/log_loss", "validation/llm/recall_at_10"),
     "ranker": ("calibration/llm/auc", "calibration/none/auc", "volume/rows_train"),
-    "retrieval_model": ("volume/users", "volume/ads"),
+    "retrieval_model": ("validation/two_tower/log_loss", "validation/popularity/log_loss", "volume/positives"),
 }
 """Shown first, as far as they were logged; of other models the first few by name."""
 

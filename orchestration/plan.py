@@ -139,7 +139,9 @@ def require_logs(workspace: Workspace, asset: str, day: date) -> None:
 
 def _sections(workspace: Workspace, names: tuple[str, ...]) -> dict[str, Any]:
     everything = workspace.settings.model_dump(mode="json")
-    found = {}
+    found: dict[str, Any] = {}
+    if "candidates" in names:  # the files that it names belong to it
+        found |= workspace.settings.candidates.eligibility.contents()
     for name in names:
         value: Any = everything
         for part in name.split("."):

@@ -16,7 +16,7 @@ from orchestration.stage import Stage
 LOADERS = Path(__file__).parent / "model_loaders"
 ABOUT = {
     "advertiser_llm": "Forecasts which advertisers a user will convert with: LoRA adapters and an advertiser head.",
-    "retrieval_model": "Ads for a user by matrix factorisation: the conventional generator of candidates.",
+    "retrieval_model": "Ads for a user by two towers (his stream, the ad's features): the conventional generator.",
     "ranker": "Calibrated probability that an ad shown to a user converts, with the LLM's priors among its features.",
 }
 ALIASES = "`champion` is in use, `challenger` is the newest. The name of a version's run says what was changed for it."

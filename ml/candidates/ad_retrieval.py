@@ -7,8 +7,8 @@ and the answer says so (`generator` = "popular"). It does not know how the vecto
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from ml.artifacts import write_json
+from ml.candidates.eligibility import Barred
+from ml.candidates.search import top_ads
+from ml.candidates.table import POPULAR, TWO_TOWER
 from ml.errors import BadInput
 
-FACTORISATION, POPULAR = "factorisation", "popular"
 COLUMNS = ["user_id", "ad_id", "advertiser_id", "rank", "score", "generator"]
-_USERS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class AdRetrieval:
     Attributes:
         as_of: the snapshot day.
         user_ids: shape (n_users,), ascending: the users that have a vector.
-        user_factors: shape (n_users, factors), float32.
-        ads: one row an eligible ad, most popular first (ties by ad_id): ad_id, advertiser_id, popularity
-            (weighted interactions of the last days). RangeIndex.
-        ad_factors: shape (n_ads, factors), float32; zero for an ad nobody interacted with yet.
+        user_factors: shape (n_users, width), float32.
+        ads: one row an eligible ad, most popular first (ties by ad_id): ad_id, advertiser_id, category, vertical,
+            popularity (clicks or conversions of the last days). RangeIndex.
+        ad_factors: shape (n_ads, width), float32.
+        barred: by user, the ads that he must not get. It is not saved.
     """
 
     as_of: date
@@ -41,6 +43,7 @@ class AdRetrieval:
     user_factors: np.ndarray
     ads: pd.DataFrame
     ad_factors: np.ndarray
+    barred: Mapping[str, Barred] = field(default_factory=dict)
 
     def user_rows(self, user_ids: np.ndarray) -> np.ndarray:
         """Row of each user's vector, -1 for users without one. Shape (len(user_ids),)."""
@@ -48,39 +51,57 @@ class AdRetrieval:
         return rows
 
     def user_vectors(self, user_ids: np.ndarray) -> np.ndarray:
-        """Vector of each user, zero for users without one. Shape (len(user_ids), factors)."""
-        nobody = np.zeros((1, self.user_factors.shape[1]), dtype=np.float32)
+        """Vector of each user, zero for users without one. Shape (len(user_ids), width)."""
+        nobody = np.zeros((1, self.ad_factors.shape[1]), dtype=np.float32)
         vectors: np.ndarray = np.concatenate([self.user_factors, nobody])[self.user_rows(user_ids)]
         return vectors
 
+    def barred_ads(self, user_ids: np.ndarray) -> list[np.ndarray | None]:
+        """Rows of the ads that each user must not get, or None."""
+        return [self.barred[user].columns if user in self.barred else None for user in user_ids]
+
+    def unbarred(self) -> AdRetrieval:
+        """The same without regard to exclusions of single users."""
+        return replace(self, barred={})
+
     def retrieve(self, user_ids: np.ndarray, n: int) -> pd.DataFrame:
-        """The n best ads of each user (fewer if fewer are eligible), in the order of `user_ids`.
+        """The n best ads of each user (fewer if fewer may be shown), in the order of `user_ids`.
 
         Returns:
             user_id, ad_id, advertiser_id, rank (1 = best), score, generator. The score is a dot product for
-            "factorisation" and the ad's popularity for "popular"; equal scores go to the more popular ad.
+            "two_tower" and the ad's popularity for "popular"; equal scores go to the more popular ad.
         """
-        n = min(n, len(self.ads))
-        rows = self.user_rows(user_ids)
-        popularity = self.ads["popularity"].to_numpy(np.float64)
-        best = np.tile(np.arange(n), (len(rows), 1))
-        scores = np.tile(popularity[:n], (len(rows), 1))
-        for mine in _chunks(np.flatnonzero(rows >= 0)):
-            all_scores = self.user_factors[rows[mine]] @ self.ad_factors.T
-            best[mine] = top_columns(all_scores, n)
-            scores[mine] = np.take_along_axis(all_scores, best[mine], axis=1)
+        user_ids = np.asarray(user_ids, dtype=object)
+        n, rows = min(n, len(self.ads)), self.user_rows(user_ids)
+        best, scores = np.empty((len(rows), n), dtype=np.int64), np.empty((len(rows), n))
+        popularity = self.ads["popularity"].to_numpy(np.float32)[:, None]
+        for known, ads in ((True, self.ad_factors), (False, popularity)):
+            mine = np.flatnonzero((rows >= 0) == known)
+            vectors = self.user_factors[rows[mine]] if known else np.ones((len(mine), 1), dtype=np.float32)
+            barred = self.barred_ads(user_ids[mine]) if self.barred else None
+            best[mine], scores[mine] = top_ads(vectors, ads, n, barred)
         flat = best.ravel()
-        return pd.DataFrame(
+        found = pd.DataFrame(
             {
-                "user_id": np.repeat(np.asarray(user_ids, dtype=object), n),
+                "user_id": np.repeat(user_ids, n),
                 "ad_id": self.ads["ad_id"].to_numpy(dtype=object)[flat],
                 "advertiser_id": self.ads["advertiser_id"].to_numpy(dtype=object)[flat],
                 "rank": np.tile(np.arange(1, n + 1), len(rows)),
                 "score": scores.ravel(),
-                "generator": np.repeat(np.where(rows >= 0, FACTORISATION, POPULAR).astype(object), n),
+                "generator": np.repeat(np.where(rows >= 0, TWO_TOWER, POPULAR).astype(object), n),
             },
             columns=COLUMNS,
         )
+        return found[flat >= 0].reset_index(drop=True) if (flat < 0).any() else found
+
+    def scores(self, user_ids: np.ndarray, ad_ids: np.ndarray) -> np.ndarray:
+        """Dot product of each pair, nan for unknown users and ads that may not be shown; float64, (n_pairs,)."""
+        users, ads = self.user_rows(user_ids), pd.Index(self.ads["ad_id"]).get_indexer(pd.Index(ad_ids))
+        found = np.full(len(users), np.nan)
+        known = np.flatnonzero((users >= 0) & (ads >= 0))
+        for part in np.array_split(known, max(1, len(known) // 65_536)):
+            found[part] = np.einsum("ij,ij->i", self.user_factors[users[part]], self.ad_factors[ads[part]])
+        return found
 
     def save(self, directory: Path) -> None:
         """Write vectors (npz), ads and users (Parquet) and the day (JSON) into `directory`."""
@@ -88,7 +109,7 @@ class AdRetrieval:
         np.savez(directory / "factors.npz", user=self.user_factors, ad=self.ad_factors)
         pd.DataFrame({"user_id": self.user_ids.astype(str)}).to_parquet(directory / "users.parquet", index=False)
         self.ads.to_parquet(directory / "ads.parquet", index=False)
-        write_json(directory / "retrieval.json", {"as_of": self.as_of.isoformat(), "format": 1})
+        write_json(directory / "retrieval.json", {"as_of": self.as_of.isoformat(), "format": 2})
 
     @classmethod
     def load(cls, directory: Path) -> AdRetrieval:
@@ -106,29 +127,3 @@ class AdRetrieval:
             user_factors, ad_factors = factors["user"], factors["ad"]
         users = pd.read_parquet(directory / "users.parquet")["user_id"].to_numpy(dtype=object)
         return cls(as_of, users, user_factors, pd.read_parquet(directory / "ads.parquet"), ad_factors)
-
-
-def top_columns(scores: np.ndarray, n: int) -> np.ndarray:
-    """Columns of the n largest values of each row, largest first; ties go to the lower column.
-
-    Args:
-        scores: shape (rows, columns), columns >= n.
-
-    Returns:
-        shape (rows, n).
-    """
-    if n == 0:
-        return np.zeros((len(scores), 0), dtype=np.int64)
-    # A partition alone would break ties at the n-th value arbitrarily: fill the last places from the left.
-    nth = -np.partition(-scores, n - 1, axis=1)[:, n - 1 : n]
-    above, tied = scores > nth, scores == nth
-    room = n - above.sum(axis=1, keepdims=True)
-    keep = above | (tied & (np.cumsum(tied, axis=1) <= room))
-    columns = np.nonzero(keep)[1].reshape(len(scores), n)
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
-
-
-def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), _USERS_AT_ONCE):
-        yield rows[start : start + _USERS_AT_ONCE]

@@ -1,41 +1,142 @@
-"""Retrieval arms as data: the same budget with the conventional generator alone, or with a source's quota."""
+"""Candidate sets as data: the same budget with the conventional generator alone, or with quotas for a source's
+predictions; and what of them exclusions have removed."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ml.candidates.ad_retrieval import AdRetrieval
+from ml.candidates.ad_retrieval import COLUMNS, AdRetrieval
 from ml.candidates.blend import blend
 from ml.candidates.settings import CandidateSettings
-from ml.candidates.targeted import targeted
+from ml.candidates.table import REMOVED
+from ml.candidates.targeted import interesting, targeted
 
 CONVENTIONAL = "conventional"
 """The arm without a quota."""
 
 
-def candidate_set(
-    retrieval: AdRetrieval, predictions: pd.DataFrame | None, user_ids: np.ndarray, settings: CandidateSettings
-) -> pd.DataFrame:
-    """Candidate sets of some users (columns: see `ml.candidates.blend`).
+@dataclass(frozen=True)
+class Proposals:
+    """What each generator proposes to some users: made once, blended under any quotas.
 
     Args:
         retrieval: the eligible ads and the vectors that order them.
-        predictions: one source's advertiser predictions; None is the conventional arm.
-        user_ids: whom to make sets for.
-        settings: budget and quota.
+        conventional, targeted, interesting: see `ml.candidates.blend`.
     """
-    conventional = retrieval.retrieve(user_ids, settings.budget)
-    if predictions is None:
-        return blend(conventional, conventional.head(0), budget=settings.budget, quota=0)
-    mine = predictions[predictions["user_id"].isin(user_ids)]
-    proposals = targeted(retrieval, mine, settings)
-    return blend(conventional, proposals, budget=settings.budget, quota=settings.quota)
+
+    retrieval: AdRetrieval
+    conventional: pd.DataFrame
+    targeted: pd.DataFrame
+    interesting: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls,
+        retrieval: AdRetrieval,
+        predictions: pd.DataFrame | None,
+        user_ids: np.ndarray,
+        settings: CandidateSettings,
+        interests: pd.DataFrame | None = None,
+    ) -> Proposals:
+        """Proposals for some users.
+
+        Args:
+            retrieval: see above.
+            predictions: one source's advertiser predictions; None: no source. Users without rows get none.
+            user_ids: whom to make sets for.
+            settings: budget, and ads of one advertiser or interest.
+            interests: the interests the source predicts, see `ml.llm.interests`; None: none.
+        """
+        nothing = pd.DataFrame(columns=COLUMNS)
+        asked = [None if t is None else t[t["user_id"].isin(user_ids)] for t in (predictions, interests)]
+        return cls(
+            retrieval,
+            retrieval.retrieve(user_ids, settings.budget),
+            nothing if asked[0] is None else targeted(retrieval, asked[0], settings),
+            nothing if asked[1] is None else interesting(retrieval, asked[1], settings),
+        )
+
+    def blended(self, budget: int, quota: float, interest_quota: float = 0.0) -> pd.DataFrame:
+        """Candidate sets under these quotas; columns of `ml.candidates.table`."""
+        found = blend(
+            *(self.conventional, self.targeted, self.interesting),
+            budget=budget,
+            quota=quota,
+            interest_quota=interest_quota,
+        )
+        score = self.retrieval.scores(found["user_id"].to_numpy(), found["ad_id"].to_numpy())
+        return found.assign(tower_score=score)
+
+
+def candidate_set(
+    retrieval: AdRetrieval,
+    predictions: pd.DataFrame | None,
+    user_ids: np.ndarray,
+    settings: CandidateSettings,
+    *,
+    quota: float,
+    interests: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Candidate sets of some users (columns: see `ml.candidates.table`).
+
+    Args:
+        retrieval, predictions, user_ids, settings, interests: see `Proposals.of`.
+        quota: share of the budget for predicted advertisers.
+    """
+    proposals = Proposals.of(retrieval, predictions, user_ids, settings, interests)
+    return proposals.blended(settings.budget, quota, settings.interest_quota)
 
 
 def retrieval_arms(
-    retrieval: AdRetrieval, by_source: dict[str, pd.DataFrame], user_ids: np.ndarray, settings: CandidateSettings
+    retrieval: AdRetrieval,
+    by_source: dict[str, pd.DataFrame],
+    user_ids: np.ndarray,
+    settings: CandidateSettings,
+    *,
+    quota: float,
 ) -> dict[str, pd.DataFrame]:
-    """One candidate set per arm: conventional, and one for each source of predictions."""
+    """One candidate set per arm: conventional, and one for each source of predictions under the same quota."""
     arms: dict[str, pd.DataFrame | None] = {CONVENTIONAL: None, **by_source}
-    return {arm: candidate_set(retrieval, rows, user_ids, settings) for arm, rows in arms.items()}
+    return {arm: candidate_set(retrieval, rows, user_ids, settings, quota=quota) for arm, rows in arms.items()}
+
+
+def removed_candidates(
+    retrieval: AdRetrieval,
+    removed: pd.DataFrame,
+    predictions: pd.DataFrame,
+    user_ids: np.ndarray,
+    settings: CandidateSettings,
+    *,
+    quota: float,
+    interests: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """The table of removed candidates: `removed` for everybody, and what single users would have got.
+
+    Args:
+        removed: ad_id, advertiser_id, reason, see `ml.candidates.index`.
+        retrieval, predictions, user_ids, settings, quota, interests: those of the sets.
+
+    Returns:
+        `ml.candidates.table.REMOVED`.
+    """
+    everybody = removed.assign(user_id=None, generators=None)[list(REMOVED)]
+    affected = np.array([user for user in user_ids if user in retrieval.barred], dtype=object)
+    if not len(affected):
+        return everybody
+    free = candidate_set(retrieval.unbarred(), predictions, affected, settings, quota=quota, interests=interests)
+    reasons = {
+        (user, ad): reason
+        for user in affected
+        for ad, reason in zip(
+            retrieval.ads["ad_id"].to_numpy()[retrieval.barred[user].columns],
+            retrieval.barred[user].reasons,
+            strict=True,
+        )
+    }
+    pairs = zip(free["user_id"], free["ad_id"], strict=True)
+    mine = free.assign(reason=pd.Series([reasons.get(pair) for pair in pairs], dtype=object))
+    single = mine[mine["reason"].notna()][list(REMOVED)]
+    return pd.concat([everybody, single], ignore_index=True) if len(everybody) else single.reset_index(drop=True)

@@ -54,7 +54,7 @@ def all_targets(contexts: UserContexts) -> pd.DataFrame:
     events = contexts.events
     found = events[events["kind"] == "conversion"]
     user = found["user"].to_numpy()
-    position = _known_before_day(contexts, user, found["event_time"]) - contexts.offsets[user]
+    position = known_before_day(contexts, user, found["event_time"]) - contexts.offsets[user]
     last_read = np.where(position > 0, contexts.offsets[user] + position - 1, -1)
     return pd.DataFrame(
         {
@@ -69,8 +69,14 @@ def all_targets(contexts: UserContexts) -> pd.DataFrame:
     ).astype({"advertiser_id": "str", "interest": "str"})
 
 
-def _known_before_day(contexts: UserContexts, user: np.ndarray, moment: pd.Series) -> np.ndarray:
-    """Row of the user's first event that was not known before the UTC day of `moment` began."""
+def known_before_day(contexts: UserContexts, user: np.ndarray, moment: pd.Series) -> np.ndarray:
+    """Row of the user's first event that was not known before the UTC day of `moment` began; shape (n,).
+
+    Args:
+        contexts: the streams.
+        user: shape (n,), rows of users.
+        moment: n times.
+    """
     known = contexts.events["time"].to_numpy().astype("datetime64[D]").astype(np.int64)
     day = moment.to_numpy().astype("datetime64[D]").astype(np.int64)
     if not len(day):

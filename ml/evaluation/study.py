@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ml.candidates.ad_retrieval import AdRetrieval
-from ml.candidates.arms import CONVENTIONAL, retrieval_arms
+from ml.candidates.arms import CONVENTIONAL, Proposals, retrieval_arms
 from ml.candidates.concentration import concentration
 from ml.candidates.settings import CandidateSettings
 from ml.contexts.labels import new_to_user, test_labels, with_context
@@ -21,6 +21,7 @@ from ml.errors import BadInput
 from ml.evaluation.bootstrap import EvaluationSettings, Resamples
 from ml.evaluation.calibration import Forecasts, calibration
 from ml.evaluation.importance import study_importance
+from ml.evaluation.quota import quota_curve
 from ml.evaluation.ranked import exclusive_hits, groups_of, judge, ranks_in_table, usual_pairs
 from ml.evaluation.ranking import ranking_quality
 from ml.evaluation.retrieval import retrieval_recall
@@ -130,19 +131,29 @@ def study_retrieval(
     candidates: CandidateSettings,
     settings: EvaluationSettings,
     rng: np.random.Generator,
+    *,
+    quota: dict[str, Any],
 ) -> dict[str, Any]:
-    """Recall of candidate sets with and without a quota for predicted advertisers, at equal budget."""
+    """Recall of candidate sets with and without a quota for predicted advertisers, at equal budget.
+
+    Args:
+        quota: what was chosen on the validation window, see `ml.evaluation.quota.facts_of`.
+    """
     by_source = {name: predictions[name] for name in ARMS_OF_RETRIEVAL if name in predictions}
-    sets = retrieval_arms(retrieval, by_source, labels["user_id"].to_numpy(), candidates)
+    users, share = labels["user_id"].to_numpy(dtype=object), float(quota["quota"])
+    sets = retrieval_arms(retrieval, by_source, users, candidates, quota=share)
     pairs = [(arm, CONVENTIONAL) for arm in by_source] + [("llm", arm) for arm in by_source if arm != "llm"]
     found = retrieval_recall(sets, labels, is_new, budget=candidates.budget, pairs=pairs, rng=rng, settings=settings)
     eligible = retrieval.ads["advertiser_id"].nunique()
     spread = {arm: concentration(rows, eligible=eligible) for arm, rows in sets.items()}
+    alone = Proposals.of(retrieval, predictions["llm"], users, candidates)
+    curve = quota_curve(alone, labels, is_new, candidates, settings, rng.spawn(1)[0])
     return {
         "retrieval": found.metrics_json(),
         "retrieval_differences": found.differences_json(),
         "retrieval_budget": candidates.budget,
-        "retrieval_quota": candidates.quota,
+        "retrieval_quota": share,
+        "retrieval_quota_choice": {**quota, "test_curve": curve.as_json()},
         "concentration": {arm: {"top10_share": s.top10_share, "gini": s.gini} for arm, s in spread.items()},
     }
 

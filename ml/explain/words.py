@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ml.candidates.table import POPULAR, TWO_TOWER
 from ml.contexts.render import VERBS
 from ml.explain.explanation import Candidate, Context, Event, Outcome
 from ml.report.measures import arm_label
@@ -12,6 +13,7 @@ MARKS = {"label": " ★", "later": " ☆", "": ""}
 OUTCOME_NOTE = (
     "★ what the user converted with first afterwards (the label), ☆ what later: outcomes the models did not see."
 )
+CONVENTIONAL = (TWO_TOWER, POPULAR)
 
 
 def profile_words(context: Context) -> str:
@@ -34,7 +36,7 @@ def source_words(source: str) -> str:
 
 def kind_of_conventional(candidates: Sequence[Candidate]) -> str:
     """Which conventional generator proposed: one kind a user."""
-    kinds = [name for candidate in candidates for name in candidate.generators if name != "targeted"]
+    kinds = [name for candidate in candidates for name in candidate.generators if name in CONVENTIONAL]
     return kinds[0] if kinds else "conventional"
 
 

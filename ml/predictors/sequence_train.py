@@ -23,9 +23,10 @@ from ml.llm.batches import scoring_batches, training_batches
 from ml.llm.head import log_popularity
 from ml.llm.optimizer import learning_rate_share
 from ml.llm.validation import fit_temperature
-from ml.predictors.sequence_network import SequenceNetwork, make_batch
+from ml.predictors.sequence_network import SequenceNetwork
 from ml.predictors.sequence_reads import Reads
 from ml.predictors.sequence_tokens import Tokens, Vocabulary, Windows, windows_of
+from ml.predictors.stream_encoder import make_batch
 
 if TYPE_CHECKING:
     from ml.predictors.sequence import SequenceSettings

@@ -89,6 +89,16 @@ def llm_metrics(metrics: Mapping[str, float], sizes: Mapping[str, float], temper
     return {**found, **volumes(sizes), "validation/llm/temperature": temperature}
 
 
+def retrieval_metrics(quality: Mapping[str, float], sizes: Mapping[str, float]) -> Figures:
+    """What a training of the retrieval model says of its held-out users, beside popularity's, and its sizes."""
+    found = {
+        metric_name("validation", who, "log_loss"): quality[key]
+        for who in ("two_tower", "popularity")
+        if (key := f"{who}_log_loss") in quality
+    }
+    return {**found, **volumes(sizes)}
+
+
 def ranker_metrics(quality: Mapping[str, Mapping[str, float]], sizes: Mapping[str, float]) -> Figures:
     """How the arms' rankers order the calibration rows, and their sizes."""
     found = {metric_name("calibration", arm, what): value for arm, by in quality.items() for what, value in by.items()}

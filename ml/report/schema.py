@@ -167,6 +167,30 @@ class RetrievalArm(Part):
     new_advertiser_recall: Figure
 
 
+class QuotaPoint(Part):
+    """Recall at equal budget under one quota; gain: its paired difference from quota 0 (none at 0 itself)."""
+
+    quota: Share
+    ad_recall: Figure
+    advertiser_recall: Figure
+    new_advertiser_recall: Figure
+    gain: dict[MeasureName, Difference]
+    top10_share: Share
+    gini: float
+
+
+class QuotaChoice(Part):
+    """The quota in use, and the curves: validation, on which it was chosen, and test."""
+
+    quota: Share
+    fixed: bool
+    chosen: Share | None
+    metric: MeasureName
+    users: Count
+    curve: list[QuotaPoint]
+    test_curve: list[QuotaPoint]
+
+
 class RankerArm(Part):
     auc: Figure
     pr_auc: Figure
@@ -282,6 +306,7 @@ class Results(Part):
     retrieval: dict[str, RetrievalArm]
     retrieval_budget: Count
     retrieval_quota: Share
+    retrieval_quota_choice: QuotaChoice | None = None
     retrieval_differences: list[Difference]
     concentration: dict[str, Concentration]
     ranker: dict[str, RankerArm]
