@@ -20,7 +20,7 @@ from ml.candidates.arms import Proposals
 from ml.candidates.concentration import concentration
 from ml.candidates.settings import CandidateSettings
 from ml.evaluation.bootstrap import EvaluationSettings
-from ml.evaluation.results import Evaluation
+from ml.evaluation.results import Difference, Evaluation, number
 from ml.evaluation.retrieval import METRICS, retrieval_recall
 
 
@@ -56,7 +56,7 @@ class QuotaCurve:
             {
                 "quota": quota,
                 **{metric: self.recalls.metrics[_name(quota)][metric].as_json() for metric in METRICS},
-                "gain": {metric: gain.as_json() for metric in METRICS if (gain := gains.get((_name(quota), metric)))},
+                "gain": {m: _gain(gains[_name(quota), m]) for m in METRICS if (_name(quota), m) in gains},
                 "top10_share": top10_share,
                 "gini": gini,
             }
@@ -108,6 +108,11 @@ def facts_of(curve: QuotaCurve | None, settings: CandidateSettings) -> dict[str,
         "users": 0 if curve is None else curve.users,
         "curve": [] if curve is None else curve.as_json(),
     }
+
+
+def _gain(found: Difference) -> dict[str, float | None]:
+    ends = {"value": found.value, "low": found.low, "high": found.high, "minimum_effect": found.minimum_effect}
+    return {name: number(value) for name, value in ends.items()}
 
 
 def _name(quota: float) -> str:

@@ -167,6 +167,15 @@ class RetrievalArm(Part):
     new_advertiser_recall: Figure
 
 
+class Gain(Part):
+    """A paired difference; null where the sample has no such target."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    minimum_effect: float | None
+
+
 class QuotaPoint(Part):
     """Recall at equal budget under one quota; gain: its paired difference from quota 0 (none at 0 itself)."""
 
@@ -174,7 +183,7 @@ class QuotaPoint(Part):
     ad_recall: Figure
     advertiser_recall: Figure
     new_advertiser_recall: Figure
-    gain: dict[MeasureName, Difference]
+    gain: dict[MeasureName, Gain]
     top10_share: Share
     gini: float
 

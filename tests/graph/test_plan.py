@@ -48,6 +48,18 @@ def test_published_until_a_setting_that_matters_changes(space: Workspace):
     assert all(plan.published(reseeded, name, DAY) is None for name in NODES)
 
 
+def test_a_changed_file_of_budgets_makes_candidates_old(space: Workspace, tmp_path: Path):
+    budgets = tmp_path / "budgets.csv"
+    budgets.write_text("advertiser_id,budget\nadv0,1\n")
+    ruled = with_settings(space, candidates={"eligibility": {"budgets": budgets}})
+    for name in NODES:
+        make(ruled, name, DAY)
+    assert all(plan.published(ruled, name, DAY) for name in NODES)
+    budgets.write_text("advertiser_id,budget\nadv0,2\n")
+    old = {name for name in NODES if plan.published(ruled, name, DAY) is None}
+    assert old == {"candidate_quota", "candidate_sets", "evaluation", "report"}, "the towers stay"
+
+
 def test_a_setting_of_the_llm_does_not_touch_what_does_not_use_it(space: Workspace):
     for name in NODES:
         make(space, name, DAY)
@@ -66,6 +78,7 @@ def test_a_model_serves_later_days_and_no_earlier_one(space: Workspace):
 
 
 def test_the_newest_usable_version_serves(space: Workspace):
+    make(space, "training_examples", EARLIER)
     for day in (EARLIER, DAY):
         make(space, "retrieval_model", day) if not plan.published(space, "retrieval_model", day) else None
     made = plan.recipe(space, "retrieval_model")
@@ -101,7 +114,8 @@ def test_a_half_finished_retraining_is_completed_by_the_next_day(space: Workspac
         target = space.root / "models" / name / version
         publish(work_dir(target, version), target, {"fingerprint": version})
     todo = {name for name in NODES if NODES[name].kind == "model" and plan.published(space, name, LATER) is None}
-    assert todo == {"drift_reference", "tuned_sources", "past_predictions", "past_control_predictions", "ranker"}
+    behind = {"drift_reference", "tuned_sources", "past_predictions", "past_control_predictions", "ranker"}
+    assert todo == {*behind, "retrieval_model", "candidate_quota"}
 
 
 def test_later_logs_do_not_make_earlier_days_old(space: Workspace):
@@ -123,7 +137,7 @@ def test_a_gap_in_the_lake_stops_what_would_be_made_of_it(space: Workspace):
     record.write_text(json.dumps({"days": dict.fromkeys(days, "a")}))
     with pytest.raises(BadInput, match="2026-04-09"):
         plan.require_logs(space, "user_contexts", DAY)
-    plan.require_logs(space, "candidate_sets", DAY)
+    plan.require_logs(space, "advertiser_predictions", DAY)
     with pytest.raises(BadInput, match="older logs"):
         plan.require_logs(space, "training_examples", date(2026, 3, 20))
     plan.require_logs(space, "training_examples", date(2026, 3, 22))
