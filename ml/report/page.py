@@ -17,6 +17,7 @@ from ml.report import charts, drawings, formats
 from ml.report.importance import DRAWN, cost_text, importance_panels, importance_sentence
 from ml.report.measures import arm_label
 from ml.report.quality import best_first, quality_context
+from ml.report.quota import quota_plot
 from ml.report.schema import Results
 from ml.report.templates import templates
 from ml.report.verdict import headline, judge
@@ -80,6 +81,7 @@ def _context(results: Results) -> dict[str, Any]:
         "curve": drawings.loss_curve(results.llm.loss_curve, results.counts["catalogue"] or 1),
         "retrieval_values": charts.values({name: dict(arm) for name, arm in results.retrieval.items()}),
         "retrieval_forest": charts.forest(results.retrieval_differences),
+        "quota_plot": quota_plot(results.retrieval_quota_choice),
         "ranker_values": charts.values({name: dict(arm) for name, arm in results.ranker.items()}),
         "ranker_forest": charts.forest(results.ranker_differences),
         "click_values": charts.values({name: dict(arm) for name, arm in results.ranker_click.items()}),

@@ -315,7 +315,7 @@ class Results(Part):
     retrieval: dict[str, RetrievalArm]
     retrieval_budget: Count
     retrieval_quota: Share
-    retrieval_quota_choice: QuotaChoice | None = None
+    retrieval_quota_choice: QuotaChoice | None
     retrieval_differences: list[Difference]
     concentration: dict[str, Concentration]
     ranker: dict[str, RankerArm]

@@ -122,6 +122,7 @@ def example(seed: int = 7) -> dict[str, Any]:
         },
         "retrieval_budget": 100,
         "retrieval_quota": 0.3,
+        "retrieval_quota_choice": _quota_choice(),
         "retrieval_differences": [
             difference(metric, "llm", against, float(value), 0.0171)
             for metric, shrink in (("ad_recall", 0.5), ("advertiser_recall", 1.0), ("new_advertiser_recall", 0.9))
@@ -165,6 +166,27 @@ def _predictors(rng: np.random.Generator) -> dict[str, Any]:
                 table[name][f"{group}mrr@{k}"] = interval(float(level) * 0.53, 0.0202)
             table[name][f"catalogue_recall@{k}"] = interval(float(base) * 1.021, 0.0245)
     return table
+
+
+def _quota_choice() -> dict[str, Any]:
+    """Recall rises with the quota and falls again; the curve of the test users lies a little lower."""
+
+    def point(quota: float, lower: float) -> dict[str, Any]:
+        value = 0.612 + 0.5 * quota - 0.6 * quota**2 - lower
+        recalls = {"ad_recall": value * 0.4, "advertiser_recall": value, "new_advertiser_recall": value * 0.7}
+        gain = {**interval(value - 0.612 + lower, 0.02), "minimum_effect": 0.03}
+        return {
+            "quota": quota,
+            **{name: interval(share, 0.025) for name, share in recalls.items()},
+            "gain": {"advertiser_recall": gain} if quota else {},
+            "top10_share": 0.25 + quota / 4,
+            "gini": 0.5,
+        }
+
+    curves = {
+        name: [point(q, low) for q in (0, 0.1, 0.3, 0.6, 1)] for name, low in (("curve", 0), ("test_curve", 0.02))
+    }
+    return {"quota": 0.3, "fixed": False, "chosen": 0.3, "metric": "advertiser_recall", "users": 812, **curves}
 
 
 def _honesty(rng: np.random.Generator, predictors: dict[str, Any]) -> dict[str, Any]:

@@ -224,3 +224,18 @@ def test_resources_from_elsewhere_are_found():
     assert outside_resources('<a href="#top">x</a><svg><path d="M0 0"/></svg>') == []
     html = '<img src="https://a.example/x"><link href=/b.css><style>@import c.css; b{background:url(d.png)}</style>'
     assert outside_resources(html) == ["https://a.example/x", "/b.css", "c.css;", "d.png"]
+
+
+def test_the_quota_curve_is_drawn_and_says_how_the_quota_was_chosen():
+    results = example()
+    page, text = page_of(results), " ".join(page_of(results).text)
+    assert "The quota, 30 %" in text.replace("\u202f", " ").replace("\xa0", " ") and "812 validation users" in text
+    marks = [attrs for tag, attrs in page.tags if tag == "g" and attrs.get("data-arm") in ("validation", "test")]
+    assert len(marks) == 10
+    choice = results["retrieval_quota_choice"]
+    fixed = {**results, "retrieval_quota_choice": {**choice, "fixed": True, "chosen": 0.1}}
+    assert "The settings fix the quota" in " ".join(page_of(fixed).text)
+    nobody = {**choice, "chosen": None, "users": 0, "curve": [], "quota": 0.0}
+    assert "Nobody could be judged" in " ".join(page_of({**results, "retrieval_quota_choice": nobody}).text)
+    results["retrieval_quota_choice"] = None
+    assert "How many slots" not in " ".join(page_of(results).text)
