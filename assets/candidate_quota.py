@@ -12,7 +12,7 @@ def candidate_quota(context: dg.AssetExecutionContext, workspace: WorkspaceResou
     import numpy as np
 
     from ml.artifacts import write_json
-    from ml.evaluation.quota import facts_of, quota_curve
+    from ml.evaluation.quota import choose_quotas
     from orchestration.candidates import validation_proposals
 
     stage = workspace.stage(context)
@@ -21,10 +21,7 @@ def candidate_quota(context: dg.AssetExecutionContext, workspace: WorkspaceResou
     settings = stage.settings
     proposals, labels, is_new = validation_proposals(stage)
     rng = np.random.default_rng([settings.seed, 6])
-    found = (
-        quota_curve(proposals, labels, is_new, settings.candidates, settings.evaluation, rng) if len(labels) else None
-    )
-    facts = facts_of(found, settings.candidates)
+    facts = choose_quotas(proposals, labels, is_new, settings.candidates, settings.evaluation, rng)
     write_json((work := stage.work()) / "quota.json", facts)
-    metrics = {"quota": facts["quota"], "fixed": facts["fixed"], "users": facts["users"], "metric": facts["metric"]}
+    metrics = {name: facts[name] for name in ("quota", "interest_quota", "fixed", "users", "metric")}
     return stage.publish(work, rows=len(labels), metrics=metrics, known_until=str(stage.day))

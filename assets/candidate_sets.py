@@ -22,14 +22,11 @@ def candidate_sets(context: dg.AssetExecutionContext, workspace: WorkspaceResour
     users = predictions["user_id"].unique()
     contexts = read_contexts(stage.input("user_contexts") / "contexts", list(users))
     retrieval, removed = index_for(stage, contexts)
+    quotas = quota_in_use(stage)
     day = candidates_of_day(
-        retrieval,
-        removed,
-        predictions,
-        read_interests(made),
-        users,
-        stage.settings.candidates,
-        quota=quota_in_use(stage)["quota"],
+        *(retrieval, removed, predictions, read_interests(made), users, stage.settings.candidates),
+        quota=quotas["quota"],
+        interest_quota=quotas["interest_quota"],
     )
     day.candidates.to_parquet((work := stage.work()) / "candidates.parquet", index=False)
     day.removed.to_parquet(work / "removed.parquet", index=False)

@@ -25,7 +25,7 @@ def index_for(stage: Stage, contexts: UserContexts) -> tuple[AdRetrieval, pd.Dat
 
 
 def quota_in_use(stage: Stage) -> dict[str, Any]:
-    """What `candidate_quota` wrote, see `ml.evaluation.quota.facts_of`."""
+    """What `candidate_quota` wrote, see `ml.evaluation.quota.choose_quotas`."""
     from ml.artifacts import read_json
 
     found: dict[str, Any] = read_json(stage.input("candidate_quota") / "quota.json")

@@ -35,11 +35,10 @@ def evaluate_day(stage: Stage) -> dict[str, Any]:
     stage.progress(1, 3, "parts")
     tested = contexts.take(np.flatnonzero(np.isin(contexts.user_ids, labels["user_id"].to_numpy(dtype=object))))
     retrieval, _ = index_for(stage, tested)
-    quota, chosen = quota_in_use(stage), settings.candidates
-    found = study_retrieval(retrieval, predictions, labels, is_new, chosen, shown, rng[1], quota=quota)
+    interests, of_retrieval = read_interests(llm_directory), (labels, is_new, settings.candidates, shown, rng[1])
+    found = study_retrieval(retrieval, predictions, *of_retrieval, quota=quota_in_use(stage), interests=interests)
     stage.progress(2, 3, "parts")
     models = {path.parent.name: RankingModel.load(path.parent) for path in sorted(ranker_directory.glob(f"*/{MODEL}"))}
-    interests = read_interests(llm_directory)
     priors = with_interests({name: predictions[name] for name in models if name in predictions}, interests)
     converts = ConvertsModel.load(ranker_directory)
     ranked = study_ranker(lake, timeline, models, priors, converts, settings.ranker, shown, rng[2], stage.progress)

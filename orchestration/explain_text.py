@@ -29,6 +29,8 @@ from ml.report.formats import share
 from orchestration.terminal import plain
 
 ROWS = 10
+WIDE = 110
+"""Columns from which the interest generator has one of its own."""
 """Rows of a long table, unless everything is asked for."""
 PRIOR_WORDS = {
     "prior_probability": "probability",
@@ -142,7 +144,8 @@ def _candidates(found: Explanation, console: Console, rows: int | None) -> None:
     scored = bool(found.candidates[0].scores)
     ranked = sorted(found.candidates, key=_order) if scored else found.candidates
     columns = [("with priors", "right"), ("without", "right")] if scored else []
-    generators = [(kind_of_conventional(found.candidates), "right"), ("targeted", "right")]
+    names = (kind_of_conventional(found.candidates), "targeted", "interest")[: 3 if console.width >= WIDE else 2]
+    generators = [(name, "right") for name in names]
     table = _table(("#", "right"), "ad", "advertiser", *generators, *columns)
     for candidate in ranked[:rows]:
         mark = "*" if found.outcome.bought(candidate.ad_id) else ""
@@ -150,7 +153,7 @@ def _candidates(found: Explanation, console: Console, rows: int | None) -> None:
             str(candidate.scores["llm"].position if scored else candidate.rank),
             Text(plain(candidate.ad_id) + mark),
             Text(plain(candidate.advertiser) + MARKS[found.outcome.mark(candidate.advertiser_id)]),
-            *generators_words(candidate),
+            *generators_words(candidate)[: len(names)],
             *(_score(candidate, arm) for arm in ("llm", "none") if scored),
         )
     console.print(table)

@@ -3,6 +3,7 @@ predictions; and what of them exclusions have removed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,7 @@ class Proposals:
             nothing if asked[1] is None else interesting(retrieval, asked[1], settings),
         )
 
-    def blended(self, budget: int, quota: float, interest_quota: float = 0.0) -> pd.DataFrame:
+    def blended(self, budget: int, quota: float, interest_quota: float) -> pd.DataFrame:
         """Candidate sets under these quotas; columns of `ml.candidates.table`."""
         found = blend(
             *(self.conventional, self.targeted, self.interesting),
@@ -79,15 +80,16 @@ def candidate_set(
     *,
     quota: float,
     interests: pd.DataFrame | None = None,
+    interest_quota: float = 0.0,
 ) -> pd.DataFrame:
     """Candidate sets of some users (columns: see `ml.candidates.table`).
 
     Args:
         retrieval, predictions, user_ids, settings, interests: see `Proposals.of`.
-        quota: share of the budget for predicted advertisers.
+        quota, interest_quota: shares of the budget for predicted advertisers and interests.
     """
     proposals = Proposals.of(retrieval, predictions, user_ids, settings, interests)
-    return proposals.blended(settings.budget, quota, settings.interest_quota)
+    return proposals.blended(settings.budget, quota, interest_quota)
 
 
 def retrieval_arms(
@@ -97,27 +99,38 @@ def retrieval_arms(
     settings: CandidateSettings,
     *,
     quota: float,
+    interests: Mapping[str, pd.DataFrame] | None = None,
+    interest_quota: float = 0.0,
 ) -> dict[str, pd.DataFrame]:
-    """One candidate set per arm: conventional, and one for each source of predictions under the same quota."""
-    arms: dict[str, pd.DataFrame | None] = {CONVENTIONAL: None, **by_source}
-    return {arm: candidate_set(retrieval, rows, user_ids, settings, quota=quota) for arm, rows in arms.items()}
+    """One candidate set per arm: conventional, and one for each source of predictions under the same quotas.
+
+    Args:
+        retrieval, user_ids, settings, quota, interest_quota: see `candidate_set`.
+        by_source: advertiser predictions by source.
+        interests: those of the sources that predict some; the slots of the others stay conventional.
+    """
+    mine = interests or {}
+    made = {CONVENTIONAL: candidate_set(retrieval, None, user_ids, settings, quota=0.0)}
+    for arm, rows in by_source.items():
+        made[arm] = candidate_set(
+            *(retrieval, rows, user_ids, settings),
+            quota=quota,
+            interests=mine.get(arm),
+            interest_quota=interest_quota,
+        )
+    return made
 
 
 def removed_candidates(
-    retrieval: AdRetrieval,
-    removed: pd.DataFrame,
-    predictions: pd.DataFrame,
-    user_ids: np.ndarray,
-    settings: CandidateSettings,
-    *,
-    quota: float,
-    interests: pd.DataFrame | None = None,
+    retrieval: AdRetrieval, removed: pd.DataFrame, user_ids: np.ndarray, without_rules: Callable[..., pd.DataFrame]
 ) -> pd.DataFrame:
     """The table of removed candidates: `removed` for everybody, and what single users would have got.
 
     Args:
+        retrieval: of the day.
         removed: ad_id, advertiser_id, reason, see `ml.candidates.index`.
-        retrieval, predictions, user_ids, settings, quota, interests: those of the sets.
+        user_ids: whose sets were made.
+        without_rules: makes the sets of some users (first argument: retrieval, second: ids) as theirs were made.
 
     Returns:
         `ml.candidates.table.REMOVED`.
@@ -126,15 +139,12 @@ def removed_candidates(
     affected = np.array([user for user in user_ids if user in retrieval.barred], dtype=object)
     if not len(affected):
         return everybody
-    free = candidate_set(retrieval.unbarred(), predictions, affected, settings, quota=quota, interests=interests)
+    free = without_rules(retrieval.unbarred(), affected)
+    ads = retrieval.ads["ad_id"].to_numpy()
     reasons = {
         (user, ad): reason
         for user in affected
-        for ad, reason in zip(
-            retrieval.ads["ad_id"].to_numpy()[retrieval.barred[user].columns],
-            retrieval.barred[user].reasons,
-            strict=True,
-        )
+        for ad, reason in zip(ads[retrieval.barred[user].columns], retrieval.barred[user].reasons, strict=True)
     }
     pairs = zip(free["user_id"], free["ad_id"], strict=True)
     mine = free.assign(reason=pd.Series([reasons.get(pair) for pair in pairs], dtype=object))

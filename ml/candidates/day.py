@@ -23,7 +23,7 @@ class DayOfCandidates:
     removed: pd.DataFrame
     """REMOVED of the same."""
     metrics: dict[str, Any]
-    """users, quota, shares of the generators, top10_share, gini, users_without_predictions, removed_ads and
+    """users, quotas, shares of the generators, top10_share, gini, users_without_predictions, removed_ads and
     removed_pairs by reason."""
 
 
@@ -36,6 +36,7 @@ def candidates_of_day(
     settings: CandidateSettings,
     *,
     quota: float,
+    interest_quota: float = 0.0,
 ) -> DayOfCandidates:
     """Candidates of some users.
 
@@ -43,16 +44,22 @@ def candidates_of_day(
         retrieval, removed: of the day, see `ml.candidates.index`.
         predictions, interests: of one source; users without rows get conventional candidates.
         users: ids.
-        settings: budget and interest quota.
-        quota: share of the budget for predicted advertisers.
+        settings: budget, and ads of one advertiser or interest.
+        quota, interest_quota: shares of the budget for predicted advertisers and interests.
     """
-    made = candidate_set(retrieval, predictions, users, settings, quota=quota, interests=interests)
-    gone = removed_candidates(retrieval, removed, predictions, users, settings, quota=quota, interests=interests)
+
+    def sets(index: AdRetrieval, whose: np.ndarray) -> pd.DataFrame:
+        shares = {"quota": quota, "interest_quota": interest_quota}
+        return candidate_set(index, predictions, whose, settings, interests=interests, **shares)
+
+    made = sets(retrieval, users)
+    gone = removed_candidates(retrieval, removed, users, sets)
     spread = concentration(made, eligible=retrieval.ads["advertiser_id"].nunique())
     everybody = gone["user_id"].isna()
     metrics = {
         "users": int(made["user_id"].nunique()),
         "quota": quota,
+        "interest_quota": interest_quota,
         "targeted_share": _share(made["targeted_rank"].notna()),
         "interest_share": _share(made["interest_rank"].notna()),
         "users_without_predictions": len(set(users) - set(predictions["user_id"])),

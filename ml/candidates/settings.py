@@ -112,8 +112,8 @@ class CandidateSettings(BaseModel):
     quota: float | None = Field(default=None, ge=0, le=1)
     """Share of the budget that ads of predicted advertisers may take from the conventional generator; 0 is legal. Null:
     chosen on the validation window."""
-    interest_quota: float = Field(default=0.0, ge=0, le=1)
-    """The same for ads of predicted interests (categories)."""
+    interest_quota: float | None = Field(default=None, ge=0, le=1)
+    """The same for ads of predicted interests (categories). Null: chosen likewise, once `quota` is."""
     ads_per_advertiser: int = Field(default=5, ge=1)
     """Most ads that the targeted generator proposes of one advertiser to one user."""
     ads_per_interest: int = Field(default=20, ge=1)
@@ -126,6 +126,6 @@ class CandidateSettings(BaseModel):
 
     @model_validator(mode="after")
     def _quotas_fit(self) -> Self:
-        if (self.quota or 0) + self.interest_quota > 1:
+        if (self.quota or 0) + (self.interest_quota or 0) > 1:
             raise ValueError(f"quota ({self.quota}) and interest_quota ({self.interest_quota}) exceed the budget")
         return self

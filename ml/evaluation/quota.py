@@ -71,42 +71,73 @@ def quota_curve(
     settings: CandidateSettings,
     shown: EvaluationSettings,
     rng: np.random.Generator,
+    *,
+    quota: float | None = None,
+    interest_quota: float | None = None,
 ) -> QuotaCurve:
-    """Recall of the candidate sets of labelled users under every quota of the grid, at one budget.
+    """Recall of the candidate sets of labelled users by one of the quotas, the other fixed, at one budget.
 
     Args:
         proposals: of all labelled users.
         labels: user_id, advertiser_id, ad_id (null where unknown).
         is_new: shape (n_labels,).
-        settings: budget, grid and interest quota; what the interests leave is the largest quota.
+        settings: budget, and the grid; of it what the other quota leaves.
         shown: number of draws.
         rng: draws the resamples.
+        quota, interest_quota: the one that is fixed; the other is None and takes the values of the grid.
     """
-    quotas = tuple(q for q in settings.choice.grid if q <= 1 - settings.interest_quota + 1e-9)
-    sets = {_name(q): proposals.blended(settings.budget, q, settings.interest_quota) for q in quotas}
-    pairs = [(_name(b), _name(a)) for i, a in enumerate(quotas) for b in quotas[i + 1 :]]
+    fixed = (quota or 0.0) + (interest_quota or 0.0)
+    grid = tuple(q for q in settings.choice.grid if q <= 1 - fixed + 1e-9)
+    sets = {
+        _name(q): proposals.blended(
+            settings.budget, q if quota is None else quota, q if interest_quota is None else interest_quota
+        )
+        for q in grid
+    }
+    pairs = [(_name(b), _name(a)) for i, a in enumerate(grid) for b in grid[i + 1 :]]
     recalls = retrieval_recall(sets, labels, is_new, budget=settings.budget, pairs=pairs, rng=rng, settings=shown)
     eligible = proposals.retrieval.ads["advertiser_id"].nunique()
     spread = [concentration(rows, eligible=eligible) for rows in sets.values()]
-    return QuotaCurve(quotas, recalls, [(s.top10_share, s.gini) for s in spread], len(labels))
+    return QuotaCurve(grid, recalls, [(s.top10_share, s.gini) for s in spread], len(labels))
 
 
-def facts_of(curve: QuotaCurve | None, settings: CandidateSettings) -> dict[str, Any]:
-    """The choice as later stages and the report read it.
+def choose_quotas(
+    proposals: Proposals,
+    labels: pd.DataFrame,
+    is_new: np.ndarray,
+    settings: CandidateSettings,
+    shown: EvaluationSettings,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """The quota of predicted advertisers, then that of predicted interests given it.
+
+    Args:
+        proposals, labels, is_new, settings, shown, rng: see `quota_curve`; of the validation window.
 
     Returns:
-        quota (the one in use), fixed (by the settings?), chosen (by the curve; null without labelled users), metric,
-        users, curve (see `QuotaCurve.as_json`).
+        quota, interest_quota (those in use), metric, users, and of the first: fixed (by the settings?), chosen (null
+        without labelled users), curve (see `QuotaCurve.as_json`), and the same of the second, named interest_*
+        (interest_chosen is null where nothing forecasts interests).
     """
-    metric = settings.choice.metric
-    chosen = None if curve is None else curve.chosen(metric)
+    judged = (labels, is_new, settings, shown)
+    metric, asked = settings.choice.metric, settings.interest_quota
+    curve = quota_curve(proposals, *judged, rng, interest_quota=asked or 0.0) if len(labels) else None
+    chosen = curve.chosen(metric) if curve else None
+    quota = settings.quota if settings.quota is not None else (chosen or 0.0)
+    known = len(labels) and len(proposals.interesting)
+    interest = quota_curve(proposals, *judged, rng, quota=quota) if known else None
+    interest_chosen = interest.chosen(metric) if interest else None
     return {
-        "quota": settings.quota if settings.quota is not None else (chosen or 0.0),
+        "quota": quota,
+        "interest_quota": asked if asked is not None else (interest_chosen or 0.0),
+        "metric": metric,
+        "users": len(labels),
         "fixed": settings.quota is not None,
         "chosen": chosen,
-        "metric": metric,
-        "users": 0 if curve is None else curve.users,
-        "curve": [] if curve is None else curve.as_json(),
+        "curve": curve.as_json() if curve else [],
+        "interest_fixed": asked is not None,
+        "interest_chosen": interest_chosen,
+        "interest_curve": interest.as_json() if interest else [],
     }
 
 

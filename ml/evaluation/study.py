@@ -133,21 +133,27 @@ def study_retrieval(
     rng: np.random.Generator,
     *,
     quota: dict[str, Any],
+    interests: pd.DataFrame,
 ) -> dict[str, Any]:
     """Recall of candidate sets with and without a quota for predicted advertisers, at equal budget.
 
+    The LLM's arm is what is in use: with the slots of its interests. No other source forecasts any.
+
     Args:
-        quota: what was chosen on the validation window, see `ml.evaluation.quota.facts_of`.
+        quota: what was chosen on the validation window, see `ml.evaluation.quota.choose_quotas`.
+        interests: the LLM's, see `ml.llm.interests`.
     """
     by_source = {name: predictions[name] for name in ARMS_OF_RETRIEVAL if name in predictions}
     users, share = labels["user_id"].to_numpy(dtype=object), float(quota["quota"])
-    sets = retrieval_arms(retrieval, by_source, users, candidates, quota=share)
+    shares = {"quota": share, "interest_quota": float(quota["interest_quota"])}
+    sets = retrieval_arms(retrieval, by_source, users, candidates, interests={"llm": interests}, **shares)
     pairs = [(arm, CONVENTIONAL) for arm in by_source] + [("llm", arm) for arm in by_source if arm != "llm"]
     found = retrieval_recall(sets, labels, is_new, budget=candidates.budget, pairs=pairs, rng=rng, settings=settings)
     eligible = retrieval.ads["advertiser_id"].nunique()
     spread = {arm: concentration(rows, eligible=eligible) for arm, rows in sets.items()}
-    alone = Proposals.of(retrieval, predictions["llm"], users, candidates)
-    curve = quota_curve(alone, labels, is_new, candidates, settings, rng.spawn(1)[0])
+    proposals = Proposals.of(retrieval, predictions["llm"], users, candidates, interests)
+    judged = (labels, is_new, candidates, settings, rng.spawn(1)[0])
+    curve = quota_curve(proposals, *judged, interest_quota=candidates.interest_quota or 0.0)
     return {
         "retrieval": found.metrics_json(),
         "retrieval_differences": found.differences_json(),

@@ -101,6 +101,10 @@ class Candidate(_Part):
     conventional_score: float | None
     targeted_rank: int | None
     targeted_score: float | None
+    interest_rank: int | None
+    interest_score: float | None
+    tower_score: float | None
+    """Of the two-tower, whoever proposed the ad; None for users without a stream."""
     scores: dict[str, Score]
     """By ranker: "none" is the one without priors."""
 

@@ -40,11 +40,12 @@ def kind_of_conventional(candidates: Sequence[Candidate]) -> str:
     return kinds[0] if kinds else "conventional"
 
 
-def generators_words(candidate: Candidate) -> tuple[str, str]:
-    """Rank and score of the conventional and of the targeted generator, or "-"."""
+def generators_words(candidate: Candidate) -> tuple[str, str, str]:
+    """Rank and score of the conventional, the targeted and the interest generator, or "-"."""
     return (
         _proposal(candidate.conventional_rank, candidate.conventional_score),
         _proposal(candidate.targeted_rank, candidate.targeted_score),
+        _proposal(candidate.interest_rank, candidate.interest_score),
     )
 
 

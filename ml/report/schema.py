@@ -197,6 +197,10 @@ class QuotaChoice(Part):
     metric: MeasureName
     users: Count
     curve: list[QuotaPoint]
+    interest_quota: Share
+    interest_fixed: bool
+    interest_chosen: Share | None
+    interest_curve: list[QuotaPoint]
     test_curve: list[QuotaPoint]
 
 

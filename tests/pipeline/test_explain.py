@@ -121,10 +121,10 @@ def test_predictions_and_candidates_are_the_published_ones(space, explained):
         expected = sets[sets["user_id"] == found.user_id].sort_values("rank")
         assert [c.ad_id for c in found.candidates] == expected["ad_id"].tolist()
         assert ["+".join(c.generators) for c in found.candidates] == expected["generators"].tolist()
-        ranks = [(c.conventional_rank or 0, c.targeted_rank or 0) for c in found.candidates]
-        assert ranks == list(
-            expected[["conventional_rank", "targeted_rank"]].fillna(0).itertuples(index=False, name=None)
-        )
+        ranks = [(c.conventional_rank or 0, c.targeted_rank or 0, c.interest_rank or 0) for c in found.candidates]
+        columns = ["conventional_rank", "targeted_rank", "interest_rank"]
+        assert ranks == list(expected[columns].fillna(0).itertuples(index=False, name=None))
+        assert [c.tower_score for c in found.candidates] == expected["tower_score"].tolist()
 
 
 def test_outcome_begins_with_the_label(space):

@@ -57,6 +57,14 @@ def test_expected_loss_is_about_the_full_softmax():
     assert abs(np.mean(found)) < 0.02
 
 
+def test_the_positive_itself_is_not_corrected():
+    """It is there for certain: alone, with nothing else sampled, it costs nothing, however rare it is."""
+    positives = np.array([0])
+    sampled = Sampler(np.array([0.01, 0.99]), uniform=0, log_q=True)(positives, np.random.default_rng(0))
+    assert sampled.log_weight[0] == pytest.approx(np.log(100))
+    assert loss_of(torch.tensor([[3.0]]), positives, sampled, np.ones((1, 1), dtype=bool)).item() == 0
+
+
 def test_ads_that_could_not_be_shown_take_no_part():
     """A negative that was not there yet may score as it likes."""
     positives = np.array([0])

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.candidates.ad_retrieval import AdRetrieval
 from ml.candidates.ad_tokens import age_bucket, known_ads
+from ml.candidates.index import index_of_day
+from ml.candidates.past import tower_scores
 from ml.candidates.positives import Positives, read_positives
 from ml.candidates.training import train_towers
 from ml.candidates.two_tower import TwoTower
@@ -17,8 +20,9 @@ from ml.contexts.settings import ContextSettings
 from ml.contexts.stream import UserContexts
 from ml.errors import BadInput
 from ml.lake import Lake
+from ml.timeline import Timeline, TimelineSettings
 from tests.lakes import random_frames, scramble_future, write_lake
-from tests.unit.candidates.candidate_lakes import DAY, TOPICS, TOWER, topical_lake
+from tests.unit.candidates.candidate_lakes import DAY, SMALL, TOPICS, TOWER, topical_lake
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +146,25 @@ def test_long_dwelling_weighs_more(tmp_path):
     short, long = found.weight.min(), found.weight.max()
     assert long / short == pytest.approx(np.log(101) / np.log(2))
     assert (found.weight == 1).any()  # an unknown dwell counts like the mean
+
+
+def test_scores_of_past_rows_are_those_of_the_snapshot_before(lake, towers):
+    """A row's score is that of the day's own index, computed as if nothing later had ever been logged."""
+    timeline = Timeline(DAY + timedelta(days=21), TimelineSettings())
+    assert timeline.predictor_cutoff == DAY and timeline.past_snapshots[:2] == [DAY, DAY + timedelta(days=7)]
+    days = [DAY + timedelta(days=n) for n in (1, 7, 8, 8, 1)]
+    rows = pd.DataFrame({"user_id": ["u001", "u001", "u001", "nobody", "u002"], "day": days})
+    rows["ad_id"] = ["a001", "a001", "a001", "a001", "unheard-of"]
+    found = tower_scores(towers, lake, timeline, rows, ContextSettings())
+    expected = [
+        AdRetrieval.scores(index_of_day(towers, lake, contexts_of(lake, day), SMALL)[0], ["u001"], ["a001"])[0]
+        for day in (DAY, DAY, DAY + timedelta(days=7))
+    ]
+    assert np.allclose(found[:3], expected, atol=1e-5) and np.isnan(found[3:]).all()
+    assert found[0] == found[1] != found[2]
+    ahead = Timeline(DAY + timedelta(days=20), TimelineSettings())
+    with pytest.raises(BadInput, match="know what happened until"):
+        tower_scores(towers, lake, ahead, rows, ContextSettings())
 
 
 def test_one_user_and_one_ad(lake):

@@ -12,39 +12,48 @@ from ml.candidates.ad_retrieval import AdRetrieval
 from ml.candidates.arms import Proposals
 from ml.candidates.settings import CandidateSettings
 from ml.evaluation.bootstrap import EvaluationSettings
-from ml.evaluation.quota import QuotaCurve, facts_of, quota_curve
+from ml.evaluation.quota import QuotaCurve, choose_quotas, quota_curve
 
 QUICK = EvaluationSettings(resamples=200)
 SETTINGS = CandidateSettings(budget=10)
-N_ADVERTISERS = 50
 
 
-def curve_of(found_by: str, n_users: int, rng: np.random.Generator, settings: CandidateSettings = SETTINGS):
+Judged = tuple[Proposals, pd.DataFrame, np.ndarray]
+
+
+def judged(found_by: str, n_users: int, rng: np.random.Generator, *, interests: bool = False) -> Judged:
     """Users whose targets the conventional generator (its first ten ads) or the source's predictions hold."""
-    ads = pd.DataFrame({"ad_id": [f"a{i:03d}" for i in range(100)], "popularity": 0.0, "category": "c"})
+    ads = pd.DataFrame({"ad_id": [f"a{i:03d}" for i in range(100)], "popularity": 0.0, "vertical": "v"})
     ads["advertiser_id"] = [f"v{i // 2:02d}" for i in range(100)]
-    ads["vertical"] = "v"
+    ads["category"] = [f"c{i // 2:02d}" for i in range(100)]
     users = np.array([f"u{i:03d}" for i in range(n_users)], dtype=object)
     taste = np.zeros((n_users, 100), dtype=np.float32)
     order = np.argsort(rng.random((n_users, 100)), axis=1)
     np.put_along_axis(taste, order[:, :10], np.arange(10, 0, -1, dtype=np.float32)[None], axis=1)
     retrieval = AdRetrieval(date(2024, 1, 1), users, taste, ads, np.eye(100, dtype=np.float32))
     predicted = order[:, 10:13] // 2
-    pick = {"both": 0.5, "conventional": 0.0, "source": 1.0}[found_by]
-    source = rng.random(n_users) < pick
+    source = rng.random(n_users) < {"both": 0.5, "conventional": 0.0, "source": 1.0}[found_by]
     ad = np.where(source, predicted[:, 0] * 2, order[np.arange(n_users), rng.integers(0, 10, n_users)])
     labels = pd.DataFrame({"user_id": users, "ad_id": ads["ad_id"].to_numpy()[ad]})
     labels["advertiser_id"] = ads["advertiser_id"].to_numpy()[ad]
-    predictions = pd.DataFrame(
-        {
-            "user_id": np.repeat(users, 3),
-            "advertiser_id": [f"v{a:02d}" for a in predicted.ravel()],
-            "rank": np.tile([1, 2, 3], n_users),
-            "probability": np.tile([0.4, 0.3, 0.2], n_users),
-        }
-    ).drop_duplicates(["user_id", "advertiser_id"])
-    proposals = Proposals.of(retrieval, predictions, users, settings)
-    return quota_curve(proposals, labels, np.ones(n_users, dtype=bool), settings, QUICK, rng)
+    table = pd.DataFrame({"user_id": np.repeat(users, 3), "rank": np.tile([1, 2, 3], n_users)})
+    table["probability"] = np.tile([0.4, 0.3, 0.2], n_users)
+    named = {what: table.assign(**{what: [f"{letter}{a:02d}" for a in predicted.ravel()]}) for what, letter in NAMED}
+    named = {what: rows.drop_duplicates(["user_id", what]) for what, rows in named.items()}
+    asked = None if interests else named["advertiser_id"]
+    return (
+        Proposals.of(retrieval, asked, users, SETTINGS, named["interest"] if interests else None),
+        labels,
+        np.ones(n_users, dtype=bool),
+    )
+
+
+NAMED = (("advertiser_id", "v"), ("interest", "c"))
+
+
+def curve_of(found_by: str, n_users: int, rng: np.random.Generator, **fixed: float) -> QuotaCurve:
+    fixed = fixed or {"interest_quota": 0.0}
+    return quota_curve(*judged(found_by, n_users, rng), SETTINGS, QUICK, rng, **fixed)
 
 
 def test_a_source_that_finds_more_gets_slots():
@@ -69,11 +78,25 @@ def test_the_smallest_quota_not_clearly_below_the_best_is_chosen():
 
 
 def test_the_settings_override_and_nobody_labelled_means_zero():
-    fixed = CandidateSettings(budget=10, quota=0.7)
-    curve = curve_of("source", 50, np.random.default_rng(3))
-    assert facts_of(curve, fixed)["quota"] == 0.7 and facts_of(curve, fixed)["chosen"] == 0.1
-    free = facts_of(None, SETTINGS)
-    assert (free["quota"], free["chosen"], free["fixed"], free["curve"]) == (0.0, None, False, [])
+    rng = np.random.default_rng(3)
+    proposals, labels, is_new = judged("source", 50, rng)
+    free = choose_quotas(proposals, labels, is_new, SETTINGS, QUICK, rng)
+    assert (free["quota"], free["interest_quota"], free["interest_chosen"]) == (0.1, 0.0, None)
+    fixed = CandidateSettings(budget=10, quota=0.7, interest_quota=0.2)
+    held = choose_quotas(proposals, labels, is_new, fixed, QUICK, rng)
+    assert (held["quota"], held["chosen"], held["fixed"], held["interest_quota"]) == (0.7, 0.1, True, 0.2)
+    nobody = choose_quotas(proposals, labels.iloc[:0], is_new[:0], SETTINGS, QUICK, rng)
+    assert (nobody["quota"], nobody["chosen"], nobody["curve"], nobody["users"]) == (0.0, None, [], 0)
+
+
+def test_interests_get_their_own_slots_where_they_find_more():
+    """Only interests are forecast: none for advertisers, and for interests what finds the targets."""
+    rng = np.random.default_rng(5)
+    chosen = choose_quotas(*judged("both", 400, rng, interests=True), SETTINGS, QUICK, rng)
+    assert chosen["quota"] == 0.0 and 0 < chosen["interest_quota"] <= 0.45
+    assert chosen["interest_curve"][1]["gain"]["advertiser_recall"]["low"] > 0
+    useless = choose_quotas(*judged("conventional", 400, rng, interests=True), SETTINGS, QUICK, rng)
+    assert useless["interest_quota"] == 0.0
 
 
 def test_no_known_ad_leaves_zero():
@@ -87,5 +110,5 @@ def test_no_known_ad_leaves_zero():
 
 
 def test_what_interests_hold_is_not_offered_twice():
-    curve = curve_of("both", 20, np.random.default_rng(4), CandidateSettings(budget=10, interest_quota=0.5))
-    assert max(curve.quotas) == 0.45
+    assert max(curve_of("both", 20, np.random.default_rng(4), interest_quota=0.5).quotas) == 0.45
+    assert max(curve_of("both", 20, np.random.default_rng(4), quota=0.9).quotas) == 0.1

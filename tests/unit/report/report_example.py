@@ -186,7 +186,16 @@ def _quota_choice() -> dict[str, Any]:
     curves = {
         name: [point(q, low) for q in (0, 0.1, 0.3, 0.6, 1)] for name, low in (("curve", 0), ("test_curve", 0.02))
     }
-    return {"quota": 0.3, "fixed": False, "chosen": 0.3, "metric": "advertiser_recall", "users": 812, **curves}
+    interest = {"interest_quota": 0.1, "interest_fixed": False, "interest_chosen": 0.1, "interest_curve": []}
+    return {
+        "quota": 0.3,
+        "fixed": False,
+        "chosen": 0.3,
+        "metric": "advertiser_recall",
+        "users": 812,
+        **curves,
+        **interest,
+    }
 
 
 def _honesty(rng: np.random.Generator, predictors: dict[str, Any]) -> dict[str, Any]:
