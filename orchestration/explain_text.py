@@ -29,9 +29,9 @@ from ml.report.formats import share
 from orchestration.terminal import plain
 
 ROWS = 10
+"""Rows of a long table, unless everything is asked for."""
 WIDE = 110
 """Columns from which the interest generator has one of its own."""
-"""Rows of a long table, unless everything is asked for."""
 PRIOR_WORDS = {
     "prior_probability": "probability",
     "prior_log_odds": "log-odds",
