@@ -86,10 +86,14 @@ def test_newer_events_move_a_user_without_a_training(lake, towers):
 
 
 def test_a_user_read_at_a_position_is_the_user_of_that_day(lake, towers):
-    """Vectors at earlier positions of a later stream equal those of the earlier stream."""
+    """Vectors at earlier positions of a later stream equal those of the earlier one, whatever is read beside."""
     early, late = contexts_of(lake, DAY - timedelta(days=20)), contexts_of(lake)
     row = pd.Index(late.user_ids).get_indexer(pd.Index(early.user_ids))
-    assert np.allclose(towers.user_vectors(early), towers.user_vectors_at(late, row, np.diff(early.offsets)), atol=1e-5)
+    ends = np.diff(late.offsets)[row]
+    user, position = np.concatenate([row, row]), np.concatenate([np.diff(early.offsets), ends])
+    found = towers.user_vectors_at(late, user, position)
+    assert np.allclose(towers.user_vectors(early), found[: len(row)], atol=1e-5)
+    assert not np.allclose(found[: len(row)], found[len(row) :], atol=1e-2)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_loading_keeps_every_bit(lake, towers, tmp_path):
