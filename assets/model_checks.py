@@ -149,13 +149,18 @@ def budget_kept(context: dg.AssetCheckExecutionContext, workspace: WorkspaceReso
     return plain(largest <= budget and not twice, f"at most {largest} ads a user (budget {budget}), {twice} ads twice")
 
 
-@dg.asset_check(asset="candidate_sets", description="Share of slots that the ten largest advertisers hold; warns.")
+@dg.asset_check(asset="candidate_sets", description="Slots of the ten largest advertisers, and Gini; warns.")
 def concentration_guard(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     """The paper's caution: a large quota crowds out small advertisers."""
     done = Finished(context, workspace.open(), "candidate_sets")
-    share, most = done.manifest["metrics"]["top10_share"], done.settings.checks.max_top10_share
+    (share, gini), limits = (done.manifest["metrics"][name] for name in ("top10_share", "gini")), done.settings.checks
     return plain(
-        share <= most, f"the ten largest hold {share:.3f} of all slots, at most {most}", warn_only=True, share=share
+        share <= limits.max_top10_share and gini <= limits.max_gini,
+        f"the ten largest hold {share:.3f} of all slots, at most {limits.max_top10_share}; "
+        f"Gini {gini:.3f}, at most {limits.max_gini}",
+        warn_only=True,
+        share=share,
+        gini=gini,
     )
 
 

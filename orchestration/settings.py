@@ -88,6 +88,8 @@ class CheckSettings(BaseModel):
     """Advertisers that must have a training target."""
     max_top10_share: float = Field(0.8, gt=0, le=1)
     """Share of candidate slots that the ten largest advertisers may hold before a warning."""
+    max_gini: float = Field(0.95, gt=0, le=1)
+    """Gini coefficient of candidate slots over eligible advertisers (0: even, 1: one has all) before a warning."""
 
 
 class ScheduleSettings(BaseModel):
