@@ -9,6 +9,7 @@
         \\-------------------------------^----------^
     raw logs, training_examples -> tuned_sources -> control_predictions
     tuned_sources, past_predictions -> past_control_predictions -> ranker
+    retrieval_model, past_predictions -> candidate_quota -> candidate_sets
     raw logs, training_examples -> drift_reference -> drift_report
 
 A *daily* asset has one result per snapshot day. A *model* asset has versions: day x uses the newest
