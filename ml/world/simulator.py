@@ -22,7 +22,7 @@ from ml.world.catalogue import load_names, load_subverticals
 from ml.world.crew import Crew
 from ml.world.settings import WorldSettings
 
-VERSION = 3
+VERSION = 4
 """Raised when the same settings and seed begin to give another world."""
 
 

@@ -19,19 +19,26 @@ Query = Callable[[str], pd.DataFrame]
 SETTINGS = WorldSettings(users=1500, advertisers=150, ads=900, explored_share=0.1, frequency_cap=2)
 
 
+LIMITS: list[np.ndarray] = []
+"""(A,) dollars that could be spent on each of the days."""
+
+
 @pytest.fixture(scope="module")
 def days() -> tuple[Life, list[Rows]]:
     """Four days after a week."""
     life = Life.begin(SETTINGS.model_copy(update={"warm_up_days": 7}), 3)
     life.until(0)
-    return life, [life.day(day)[0].shown for day in range(4)]
+    found = []
+    for day in range(4):
+        found.append(life.day(day)[0].shown)
+        LIMITS.append(life.budgets.limit[0] / MICROS)
+    return life, found
 
 
 def test_budgets_are_kept_but_for_what_a_block_brings(days: tuple[Life, list[Rows]]) -> None:
     life, shown = days
     n = len(life.catalogue.names)
-    for day, rows in enumerate(shown):
-        limit = life.catalogue.budget * life.catalogue.season(day)[life.catalogue.sub]
+    for rows, limit in zip(shown, LIMITS, strict=True):
         block = (rows["time"] % 86_400) // (SETTINGS.pacing_hours * 3600)
         spent = np.zeros((24 // SETTINGS.pacing_hours, n))
         np.add.at(spent, (block, rows["advertiser"]), rows["price"] / MICROS)
