@@ -19,6 +19,7 @@ from ml.predictors.sequence_tokens import KNOWN, NONE, UNKNOWN, Vocabulary, hash
 
 AGE_BUCKETS = 12
 """Unknown, then doubling: less than a day, 1-2, 3-6, 7-14, ... days."""
+_BUCKET_OF_AGE = 1 + np.floor(np.log2(1 + np.arange(2 ** (AGE_BUCKETS - 2)))).astype(np.int64)
 _ADS = """
 SELECT ad_id, advertiser_id, title, ads.category, price, created_at, vertical, active_from, active_to
 FROM ads JOIN advertisers USING (advertiser_id) ORDER BY ad_id
@@ -111,9 +112,10 @@ def age_bucket(created: np.ndarray, day: np.ndarray | float) -> np.ndarray:
         created: days since 1970, nan where unknown.
         day: days since 1970; broadcast against `created`.
     """
-    age = np.maximum(day - created, 0.0)
-    bucket = 1 + np.floor(np.log2(1 + np.where(np.isnan(age), 0.0, age)))
-    return np.where(np.isnan(age), 0, np.minimum(bucket, AGE_BUCKETS - 1)).astype(np.int64)
+    unknown = np.isnan(created)
+    age = np.floor(day) - np.floor(np.where(unknown, 0.0, created))
+    bucket = _BUCKET_OF_AGE[np.clip(age, 0, len(_BUCKET_OF_AGE) - 1).astype(np.int64)]
+    return np.where(unknown, 0, bucket)
 
 
 def day_number(day: date) -> int:

@@ -23,8 +23,8 @@ from ml.llm.optimizer import learning_rate_share
 from ml.predictors.sequence_tokens import Tokens, windows_of
 from ml.predictors.stream_encoder import make_batch
 
-JUDGED_ADS = 10_000
-"""Most ads, drawn uniformly, that the held-out loss sums over."""
+JUDGED_ADS, JUDGED_POSITIVES = 10_000, 4_000
+"""Most ads that the held-out loss sums over, and most positives that it is the mean of; both drawn uniformly."""
 CLIP_NORM = 1.0
 
 
@@ -136,9 +136,10 @@ class Judge:
     """The held-out loss: over the same ads after every epoch, all of them or a uniform sample and the positives."""
 
     def __init__(self, tokens: Tokens, ads: AdTokens, positives: Positives, settings: TowerSettings, seed: int) -> None:
+        n_ads, rng = len(ads.itself), np.random.default_rng([seed, 1])
+        positives = positives.take(np.sort(rng.permutation(len(positives))[:JUDGED_POSITIVES]))
         self.tokens, self.ads, self.positives, self.settings = tokens, ads, positives, settings
         self.windows = windows_of(positives.user, positives.position, tokens.offsets, settings.max_events)
-        n_ads, rng = len(ads.itself), np.random.default_rng([seed, 1])
         drawn = rng.permutation(n_ads)[:JUDGED_ADS]
         chosen = np.union1d(drawn, positives.ad)
         # A positive that was not drawn stands only for itself: in the sums of the others it weighs nothing.
