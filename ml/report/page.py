@@ -82,6 +82,7 @@ def _context(results: Results) -> dict[str, Any]:
         "retrieval_values": charts.values({name: dict(arm) for name, arm in results.retrieval.items()}),
         "retrieval_forest": charts.forest(results.retrieval_differences),
         "quota_plot": quota_plot(results.retrieval_quota_choice),
+        "quota_facts": _quota_facts(results),
         "ranker_values": charts.values({name: dict(arm) for name, arm in results.ranker.items()}),
         "ranker_forest": charts.forest(results.ranker_differences),
         "click_values": charts.values({name: dict(arm) for name, arm in results.ranker_click.items()}),
@@ -165,6 +166,18 @@ def _ranker_facts(results: Results) -> Facts:
         return facts
     shuffled = [("test rows shuffled", sample.rows), ("of users", sample.users), ("times", sample.repeats)]
     return facts + [(name, number(count)) for name, count in shuffled]
+
+
+def _quota_facts(results: Results) -> Facts:
+    if (choice := results.retrieval_quota_choice) is None:
+        return []
+    return [
+        ("validation users", formats.number(choice.users)),
+        ("predicted advertisers, in use", formats.share(choice.quota, 0)),
+        ("chosen on validation", formats.share(choice.chosen, 0)),
+        ("forecast interests, in use", formats.share(choice.interest_quota, 0)),
+        ("chosen on validation", formats.share(choice.interest_chosen, 0)),
+    ]
 
 
 def _machine_facts(results: Results) -> Facts:

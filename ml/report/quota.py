@@ -8,6 +8,8 @@ from ml.report.charts import Scale
 from ml.report.measures import Measure, measure
 from ml.report.schema import Gain, Interval, QuotaChoice, QuotaPoint
 
+METRICS = ("advertiser_recall", "new_advertiser_recall", "ad_recall")
+"""In the table: first the one that the quota is chosen by, which alone is drawn."""
 APART = 0.6
 """Distance of the two marks of a quota from its place, in per cent of the width."""
 EDGE = 1.4
@@ -16,12 +18,11 @@ EDGE = 1.4
 
 @dataclass(frozen=True)
 class Row:
-    """A quota of the table: (recall, gain) on validation and test; concentration on test."""
+    """A measure under a quota: (recall, gain) on validation and test."""
 
+    measure: Measure
     quota: float
     figures: list[tuple[Interval | None, Gain | None]]
-    top10_share: float
-    gini: float
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class QuotaPlot:
     used_at: float
     series: dict[str, list[tuple[float, Interval | None]]]
     rows: list[Row]
+    spread: list[tuple[float, list[QuotaPoint | None]]]
+    """Of each quota its point on validation and test, for how candidates spread."""
 
 
 def quota_plot(choice: QuotaChoice | None) -> QuotaPlot | None:
@@ -52,18 +55,17 @@ def quota_plot(choice: QuotaChoice | None) -> QuotaPlot | None:
         if points
     }
     known = [figure for points in series.values() for _, figure in points if figure is not None]
-    before = {point.quota: point for point in choice.curve}
+    places = [{point.quota: point for point in points} for points in curves.values()]
+    spread = [
+        (quota, [found.get(quota) for found in places]) for quota in sorted({q for found in places for q in found})
+    ]
     rows = [
-        Row(
-            point.quota,
-            [_of(before.get(point.quota), choice.metric), _of(point, choice.metric)],
-            point.top10_share,
-            point.gini,
-        )
-        for point in choice.test_curve
+        Row(measure(metric), quota, [_of(point, metric) for point in points])
+        for metric in (choice.metric, *(name for name in METRICS if name != choice.metric))
+        for quota, points in spread
     ]
     up = Scale.over([end for figure in known for end in (figure.low, figure.high)])
-    return QuotaPlot(measure(choice.metric), across, up, across.at(choice.quota), series, rows)
+    return QuotaPlot(measure(choice.metric), across, up, across.at(choice.quota), series, rows, spread)
 
 
 def _of(point: QuotaPoint | None, metric: str) -> tuple[Interval | None, Gain | None]:

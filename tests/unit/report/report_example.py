@@ -174,17 +174,17 @@ def _quota_choice() -> dict[str, Any]:
     def point(quota: float, lower: float) -> dict[str, Any]:
         value = 0.612 + 0.5 * quota - 0.6 * quota**2 - lower
         recalls = {"ad_recall": value * 0.4, "advertiser_recall": value, "new_advertiser_recall": value * 0.7}
-        gain = {**interval(value - 0.612 + lower, 0.02), "minimum_effect": 0.03}
+        rise = {**interval(value - 0.612 + lower, 0.02), "minimum_effect": 0.03 + quota / 100 + lower}
         return {
             "quota": quota,
             **{name: interval(share, 0.025) for name, share in recalls.items()},
-            "gain": {"advertiser_recall": gain} if quota else {},
+            "gain": dict.fromkeys(recalls, rise) if quota else {},
             "top10_share": 0.25 + quota / 4,
-            "gini": 0.5,
+            "gini": 0.5 + quota / 10 + lower,
         }
 
     curves = {
-        name: [point(q, low) for q in (0, 0.1, 0.3, 0.6, 1)] for name, low in (("curve", 0), ("test_curve", 0.02))
+        name: [point(q, low) for q in (0.0, 0.1, 0.3, 0.6, 0.9)] for name, low in (("curve", 0), ("test_curve", 0.02))
     }
     interest = {"interest_quota": 0.1, "interest_fixed": False, "interest_chosen": 0.1, "interest_curve": []}
     return {
