@@ -38,13 +38,13 @@ def ranker(
         trained = train_arms(
             lake, timeline, priors, settings.ranker, seed=settings.seed, directory=work, progress=stage.progress
         )
-        metrics = ranker_metrics(trained.quality, sizes := trained.sizes)
+        metrics = ranker_metrics(trained.quality, trained.sizes, trained.trees)
         headline = ("calibration/llm/auc", "calibration/none/auc")
         run.register(work / REGISTERED, loader="ranker", champion=True, metrics=metrics, headline=headline)
     return stage.publish(
         work,
         rows=trained.rows["train"],
-        metrics=sizes,
+        metrics=trained.sizes | {f"trees_{arm}": trees for arm, trees in trained.trees.items()},
         metadata=run.links,
         ranker_rows=trained.rows,
         known_until=str(stage.day),

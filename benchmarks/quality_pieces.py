@@ -51,7 +51,7 @@ LLM = LLMSettings(
     head_learning_rate=3e-3,
     cooccurrence_share=0.8,
 )
-"""Chosen on the validation fold (docs/results/llm-sweep.md); about 12,000 users, in one pass."""
+"""Share of the teacher and the head's learning rate are from docs/results/llm-sweep.md; 12,000 users, in one pass."""
 START = BaselineSettings.with_half_life(HALF_LIFE_DAYS).model_copy(
     update={"sequence": SequenceSettings(hidden=128, dropout=0.6, weight_decay=0.1, half_life_days=365)}
 )

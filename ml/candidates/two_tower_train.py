@@ -21,7 +21,7 @@ from ml.llm.batches import scoring_batches, training_batches
 from ml.llm.head import log_popularity
 from ml.llm.optimizer import learning_rate_share
 from ml.predictors.sequence_tokens import Tokens, windows_of
-from ml.predictors.stream_encoder import make_batch
+from ml.predictors.stream_encoder import adamw_of, make_batch
 
 JUDGED_ADS, JUDGED_POSITIVES = 10_000, 4_000
 """Most ads that the held-out loss sums over, and most positives that it is the mean of; both drawn uniformly."""
@@ -101,10 +101,7 @@ class Run:
         bias = log_popularity(counts)
         self.popularity = torch.from_numpy(bias).float()
         self.network = TwoTowerNetwork(vocabulary, bias - np.log(np.exp(bias).mean()), settings)
-        matrices = [p for p in self.network.parameters() if p.dim() > 1]
-        others = [p for p in self.network.parameters() if p.dim() <= 1]
-        groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.adamw = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.adamw = adamw_of(self.network, settings.learning_rate, settings.weight_decay)
         self.windows = windows_of(positives.user, positives.position, tokens.offsets, settings.max_events)
         shares = np.bincount(positives.ad, minlength=len(counts)) / len(positives)
         self.sample = Sampler(shares, uniform=settings.uniform_negatives, log_q=settings.log_q)

@@ -232,9 +232,9 @@ def _of_target(
 
 
 def ranker_pairs(arms: list[str]) -> list[tuple[str, str]]:
-    """What is compared: every arm with none, then the LLM and its blend with the others as in `usual_pairs`."""
-    others = [pair for pair in usual_pairs([arm for arm in arms if arm != NONE]) if "popularity" not in pair[1:]]
-    return [(arm, NONE) for arm in arms if arm != NONE] + others
+    """What is compared: every arm with none, then the arms with each other as in `usual_pairs`."""
+    sources = [arm for arm in arms if arm != NONE]
+    return [(arm, NONE) for arm in sources] + usual_pairs(sources)
 
 
 def _blank(metrics: dict[str, Any], differences: list[dict[str, Any]], names: tuple[str, ...]) -> None:

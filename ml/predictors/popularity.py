@@ -17,7 +17,7 @@ from ml.artifacts import fingerprint_of
 from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.errors import BadInput
 from ml.predictors.blocks import InBlocks
-from ml.predictors.histories import days_since_1970, read_histories
+from ml.predictors.histories import Histories, days_since_1970, read_histories
 from ml.timeline import end_of
 
 
@@ -47,7 +47,8 @@ class Popularity(InBlocks):
     def fit(self, examples: TrainingExamples) -> Self:
         """Count the conversions in the streams."""
         self.catalogue_ids = catalogue_ids_of(examples.catalogue)
-        self.shares = recent_shares(examples.contexts, self.catalogue_ids, self.settings)
+        histories = read_histories(examples.contexts, self.catalogue_ids)
+        self.shares = recent_shares(histories, examples.contexts.as_of, self.settings)
         self.model_version = version(self.name, self.settings, self.catalogue_ids, self.shares)
         return self
 
@@ -60,11 +61,10 @@ class Popularity(InBlocks):
         return np.broadcast_to(self.shares, (len(contexts), len(self.shares)))
 
 
-def recent_shares(contexts: UserContexts, advertiser_ids: np.ndarray, settings: PopularitySettings) -> np.ndarray:
-    """Share of recency-weighted, smoothed conversion counts in some streams, shape (n_advertisers,), sums to 1."""
-    histories = read_histories(contexts, advertiser_ids)
-    weights = recency(histories.day, contexts.as_of, settings.half_life_days)
-    counts = np.bincount(histories.column, weights, minlength=len(advertiser_ids)) + settings.smoothing
+def recent_shares(histories: Histories, as_of: date, settings: PopularitySettings) -> np.ndarray:
+    """Shares of recency-weighted, smoothed conversion counts at the end of `as_of`, shape (n_advertisers,)."""
+    weights = recency(histories.day, as_of, settings.half_life_days)
+    counts = np.bincount(histories.column, weights, minlength=histories.n_advertisers) + settings.smoothing
     return np.asarray(counts / counts.sum())
 
 

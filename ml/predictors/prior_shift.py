@@ -23,6 +23,7 @@ from ml.contexts.stream import TrainingExamples, UserContexts
 from ml.predictors.base import AdvertiserPredictor
 from ml.predictors.blocks import InBlocks
 from ml.predictors.calibration import SMALLEST
+from ml.predictors.histories import read_histories
 from ml.predictors.pooling import likeliest_weights, softmax
 from ml.predictors.popularity import PopularitySettings, recent_shares
 
@@ -108,9 +109,10 @@ def log_shifts(contexts: UserContexts, advertiser_ids: np.ndarray) -> Shifts:
         contexts: streams of the day that is forecast from.
         advertiser_ids: shape (n_advertisers,).
     """
+    histories = read_histories(contexts, advertiser_ids)
 
     def shares(half_life: float) -> np.ndarray:
-        return recent_shares(contexts, advertiser_ids, PopularitySettings(half_life_days=half_life))
+        return recent_shares(histories, contexts.as_of, PopularitySettings(half_life_days=half_life))
 
     overall = shares(FOREVER)
     return {half_life: np.log(shares(half_life) / overall) for half_life in HALF_LIVES}

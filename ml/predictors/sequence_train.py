@@ -26,7 +26,7 @@ from ml.llm.validation import fit_temperature
 from ml.predictors.sequence_network import SequenceNetwork
 from ml.predictors.sequence_reads import Reads
 from ml.predictors.sequence_tokens import Tokens, Vocabulary, Windows, windows_of
-from ml.predictors.stream_encoder import make_batch
+from ml.predictors.stream_encoder import adamw_of, make_batch
 
 if TYPE_CHECKING:
     from ml.predictors.sequence import SequenceSettings
@@ -105,10 +105,7 @@ class Run:
             max_events=settings.max_events,
             tied=settings.tied,
         )
-        matrices = [p for p in self.network.parameters() if p.dim() > 1]
-        others = [p for p in self.network.parameters() if p.dim() <= 1]
-        groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.adamw = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.adamw = adamw_of(self.network, settings.learning_rate, settings.weight_decay)
         self.windows = windows_of(reads.user, reads.position, tokens.offsets, settings.max_events)
         self.done = 0
         self.steps = 0

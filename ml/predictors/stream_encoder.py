@@ -6,7 +6,7 @@
 Distances instead of absolute places: a window then reads alike wherever in a stream it lies. Padding stands on the
 right and attention is causal, so neither padding nor later events nor neighbours can change what is read.
 
-It imports torch, so it is itself imported only inside functions. It knows no targets and no training.
+It imports torch, so it is itself imported only inside functions. It knows no targets and no schedule of training.
 """
 
 from __future__ import annotations
@@ -152,3 +152,11 @@ def embedding(rows: int, hidden: int) -> nn.Embedding:
     embedding = nn.Embedding(rows, hidden)
     nn.init.normal_(embedding.weight, std=START)
     return embedding
+
+
+def adamw_of(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over a network; biases, scales and norms are not decayed."""
+    matrices = [p for p in network.parameters() if p.dim() > 1]
+    others = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate)

@@ -47,11 +47,15 @@ class TrainedArms:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Rows and positives by split, and trees by arm."""
+        """Rows and positives by split."""
         sizes = {f"rows_{split}": rows for split, rows in self.rows.items()}
         sizes |= {f"positives_{split}": rows for split, rows in self.positives.items()}
-        sizes |= {"converts_rows": self.converts.rows if self.converts else 0}
-        return sizes | {f"trees_{arm}": model.conversion.rounds for arm, model in self.models.items()}
+        return sizes | {"converts_rows": self.converts.rows if self.converts else 0}
+
+    @property
+    def trees(self) -> dict[str, int]:
+        """Of P(conversion), by arm."""
+        return {arm: model.conversion.rounds for arm, model in self.models.items()}
 
 
 def train_arms(

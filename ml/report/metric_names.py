@@ -99,11 +99,12 @@ def retrieval_metrics(quality: Mapping[str, float], sizes: Mapping[str, float]) 
     return {**found, **volumes(sizes)}
 
 
-def ranker_metrics(quality: Mapping[str, Mapping[str, float]], sizes: Mapping[str, float]) -> Figures:
-    """How the arms' rankers order the calibration rows, and their sizes."""
+def ranker_metrics(
+    quality: Mapping[str, Mapping[str, float]], sizes: Mapping[str, float], trees: Mapping[str, int]
+) -> Figures:
+    """How the arms' rankers order the calibration rows, what they learned from, and their trees."""
     found = {metric_name("calibration", arm, what): value for arm, by in quality.items() for what, value in by.items()}
-    steadied = {"_".join(map(steady, name.split("_", 1))): value for name, value in sizes.items()}
-    return {**found, **volumes(steadied)}
+    return {**found, **volumes({**sizes, **{f"trees_{steady(arm)}": n for arm, n in trees.items()}})}
 
 
 def curve_metrics(entry: Mapping[str, float]) -> Figures:

@@ -11,25 +11,13 @@ from ml.candidates.eligibility import Rules
 from ml.candidates.index import index_of_day
 from ml.candidates.settings import EligibilitySettings
 from ml.candidates.table import COLUMNS, REMOVED
-from ml.candidates.training import train_towers
 from ml.contexts.build import build_contexts
 from ml.contexts.settings import ContextSettings
 from ml.errors import BadInput
-from ml.lake import Lake
 from ml.llm.interests import COLUMNS as INTERESTS
-from tests.unit.candidates.candidate_lakes import DAY, SMALL, topical_lake
+from tests.unit.candidates.candidate_lakes import DAY, SMALL
 
 USERS = np.array(["loner", "u000", "u001", "u002"], dtype=object)
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Lake:
-    return topical_lake(tmp_path_factory.mktemp("lake"))
-
-
-@pytest.fixture(scope="module")
-def towers(lake):
-    return train_towers(lake, build_contexts(lake, DAY, ContextSettings(), only_active=False), SMALL.tower, seed=3)
 
 
 def day_under(lake, towers, tmp_path, *, budgets=None, exclusions=None):

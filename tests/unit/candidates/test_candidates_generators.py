@@ -14,22 +14,11 @@ from ml.candidates.concentration import concentration
 from ml.candidates.index import index_of_day
 from ml.candidates.table import COLUMNS
 from ml.candidates.targeted import interesting, targeted
-from ml.candidates.training import train_towers
 from ml.contexts.build import build_contexts
 from ml.contexts.settings import ContextSettings
 from ml.errors import BadInput
 from ml.lake import Lake
-from tests.unit.candidates.candidate_lakes import DAY, FIRST, SMALL, TOPICS, topical_lake, write
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Lake:
-    return topical_lake(tmp_path_factory.mktemp("lake"))
-
-
-@pytest.fixture(scope="module")
-def towers(lake):
-    return train_towers(lake, build_contexts(lake, DAY, ContextSettings(), only_active=False), SMALL.tower, seed=3)
+from tests.unit.candidates.candidate_lakes import DAY, FIRST, SMALL, TOPICS, write
 
 
 @pytest.fixture(scope="module")

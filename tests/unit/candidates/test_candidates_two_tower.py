@@ -22,12 +22,7 @@ from ml.errors import BadInput
 from ml.lake import Lake
 from ml.timeline import Timeline, TimelineSettings
 from tests.lakes import random_frames, scramble_future, write_lake
-from tests.unit.candidates.candidate_lakes import DAY, SMALL, TOPICS, TOWER, topical_lake
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Lake:
-    return topical_lake(tmp_path_factory.mktemp("lake"))
+from tests.unit.candidates.candidate_lakes import DAY, SMALL, TOPICS, TOWER
 
 
 def contexts_of(lake: Lake, day=DAY) -> UserContexts:
