@@ -28,7 +28,7 @@ from ml.llm.tokens import LineTokenizer
 
 BATCH = 32
 PROMPTS = 300
-NOTES = "Lengths of prompts: benchmarks/prompt_lengths.json (amazon14: mean 75 tokens; world: mean 123; budget 192)."
+NOTES = "Lengths of prompts: benchmarks/prompt_lengths.json (budget 192)."
 
 
 class PlainTransformers:
