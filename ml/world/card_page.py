@@ -28,8 +28,8 @@ SOURCES = (
     "Olivier Chapelle, *Modeling Delayed Feedback in Display Advertising*, KDD 2014, on Criteo's traffic: about 35 % "
     "of the conversions come within an hour of the click, about 50 % within a day. "
     "<https://doi.org/10.1145/2623330.2623634>",
-    "WordStream, *Google AdWords Average Conversion Rates by Industry*, 2016, over 2,000 accounts: conversions per click "
-    "2.70 % in search and 0.89 % on display pages. "
+    "WordStream, *Google AdWords Average Conversion Rates by Industry*, 2016, over 2,000 accounts: conversions per "
+    "click 2.70 % in search and 0.89 % on display pages. "
     "<https://searchenginewatch.com/2016/03/15/google-adwords-average-conversion-rates-by-industry-study/>",
 )
 PUBLISHED = {
